@@ -443,6 +443,10 @@ EVENTS: Final[dict[str, type[Event]]] = {
 """Every event by its name, which is its records' kind."""
 
 
+_OF_THE_ROW: Final = {"run_id", "at"}
+"""Fields of an event that its record has in columns of their own."""
+
+
 @cache
 def _adapter(kind: str) -> TypeAdapter[Any]:
     return TypeAdapter(EVENTS[kind])
@@ -450,9 +454,8 @@ def _adapter(kind: str) -> TypeAdapter[Any]:
 
 def to_body(event: Event) -> dict[str, Any]:
     """Plain data of an event, without run and time."""
-    body: dict[str, Any] = _adapter(type(event).__name__).dump_python(
-        event, mode="json", exclude={"run_id", "at"}, exclude_defaults=True
-    )
+    dump = _adapter(type(event).__name__).serializer.to_python
+    body: dict[str, Any] = dump(event, mode="json", exclude=_OF_THE_ROW, exclude_defaults=True)
     return body
 
 

@@ -348,15 +348,15 @@ class Runtime:
             prices = table()
             if prices is not None:
                 prices.invalidate(names)
-        down = [name for name in names if self._went_down(name)]
+        down: list[str] = []
+        for name in names:
+            was, was_last_resort = self._usable.get(name, (True, True))
+            usable, last_resort = self._usable[name] = self.health.usable_both(name)
+            if (was and not usable) or (was_last_resort and not last_resort):
+                down.append(name)
         if down:
             for run in self.runs.all_live():
                 run.nudge(down)
-
-    def _went_down(self, name: str) -> bool:
-        was, was_last_resort = self._usable.get(name, (True, True))
-        usable, last_resort = self._usable[name] = self.health.usable_both(name)
-        return (was and not usable) or (was_last_resort and not last_resort)
 
 
 __all__ = ["NO_LIMITS", "DemandSource", "Runtime"]

@@ -109,6 +109,11 @@ class BudgetAccount:
         return self.refusal(cost)
 
     @property
+    def unlimited(self) -> bool:
+        """Whether no limit at all holds: for a run without a budget and without a run above it."""
+        return self._parent is None and self._state.budget is UNLIMITED
+
+    @property
     def limited(self) -> bool:
         """Whether a limit in US dollars holds, here or above."""
         return self._state.budget.usd is not None or (self._parent is not None and self._parent.limited)

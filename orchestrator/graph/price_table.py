@@ -99,7 +99,7 @@ class PriceTable:
                 self._touched.update(names)
             for name in names:
                 self._facts.pop(name, None)
-            self._changes.extend([(name, self._entries.pop(name, None)) for name in names])
+                self._changes.append((name, self._entries.pop(name, None)))
             self.now += len(names)
             if len(self._changes) > KEEP_CHANGES:
                 self._forgotten += len(self._changes)

@@ -70,6 +70,11 @@ class Cone:
         """The tools."""
         return tuple(sorted(self.names))
 
+    @cached_property
+    def has_rivals(self) -> bool:
+        """Whether any of the keys is given by several tools."""
+        return any(len(self._view.producers(key)) > 1 for key in self.keys)
+
     @property
     def names(self) -> frozenset[str]:
         """The same, for looking names up in."""

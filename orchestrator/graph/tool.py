@@ -148,13 +148,13 @@ class Tool:
         """Positional and keyword arguments for a call with `inputs` (parameter -> value)."""
         args: list[Any] = []
         kwargs = dict(inputs)
-        for name in self._positional:
+        for name in self.positional:
             if name in kwargs:
                 args.append(kwargs.pop(name))
         return args, kwargs
 
     @cached_property
-    def _positional(self) -> tuple[str, ...]:
+    def positional(self) -> tuple[str, ...]:
         """The parameters that are passed by position, in order."""
         if self.signature is None:
             return tuple(self.takes)

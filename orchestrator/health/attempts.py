@@ -32,8 +32,8 @@ class AttemptCounter:
         self, entry: Entry, ok: bool, kind: FailureKind | None, now: float, message: str, owner: str, *, blamed: bool
     ) -> None:
         """Count an attempt, and turn the circuit of the entry that is `blamed` for it."""
-        verdict, before = entry.verdicts.pop(owner, True), entry.circuit
-        for each in entry.both():
+        verdict, before, both = entry.verdicts.pop(owner, True), entry.circuit, entry.both()
+        for each in both:
             each.calls += 1
         circuit = entry.circuit.ticked(now)
         if not ok:
@@ -44,11 +44,12 @@ class AttemptCounter:
             reachable = kind is FailureKind.REFUSAL and circuit.state is CircuitState.HALF_OPEN and verdict
             entry.circuit = (circuit.succeeded(self.policy.circuit, now) if reachable else circuit).released(owner)
         else:
-            for each in entry.both():
+            for each in both:
                 each.evidence = each.evidence.observed(ok, now, self.policy.circuit.half_life)
                 each.failures += not ok
             entry.circuit = self._turned(entry, circuit, ok, kind, now, owner, blamed=blamed, verdict=verdict)
-        self.note_turn(entry, before)
+        if entry.circuit.state is not before.state or entry.circuit.openings != before.openings:
+            self.note_turn(entry, before)
 
     def _turned(
         self,
@@ -64,8 +65,8 @@ class AttemptCounter:
     ) -> Circuit:
         policy = self.policy.circuit
         if ok:
-            entry.last_ok = now
-            return circuit.succeeded(policy, now, late=not verdict).released(owner)
+            entry.last_ok, proven = now, circuit.succeeded(policy, now, late=not verdict)
+            return proven if proven.owner is None else proven.released(owner)
         if blamed and kind is FailureKind.ACCOUNT:
             return circuit.account_failed(policy, now, self.draw(entry), f"account: {entry.last_failure}")
         if blamed:

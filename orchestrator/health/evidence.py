@@ -34,8 +34,13 @@ class SuccessCounts:
 
     def observed(self, ok: bool, now: float, half_life: float, weight: float = 1.0) -> Self:
         """With one more observation."""
-        base = self.decayed(now, half_life)
-        return type(self)(base.successes + weight * ok, base.failures + weight * (not ok), base.at)
+        successes, failures, at = self.successes, self.failures, self.at
+        if now > at:
+            if successes or failures:
+                faded = 0.5 ** ((now - at) / half_life)
+                successes, failures = successes * faded, failures * faded
+            at = now
+        return type(self)(successes + weight * ok, failures + weight * (not ok), at)
 
     def merged(self, other: "SuccessCounts", half_life: float) -> Self:
         """Both, at the later of the two times."""

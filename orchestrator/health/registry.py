@@ -171,6 +171,14 @@ class HealthRegistry:
         wait = 0.0 if entry is None or entry.untroubled else entry.wait(self._now())
         return wait if scope is None else max(wait, scope.wait(self._now()))
 
+    def is_calm(self, name: str) -> bool:
+        """Whether nothing about a tool or its credential can keep a call waiting, in a quick look."""
+        if not self.entries.restless:
+            return True
+        declared = self.entries.declaration(name)
+        entry = self.entries.by_label.get(declared.label)
+        return declared.scope is None and (entry is None or entry.untroubled)
+
     def waits(self) -> dict[str, float]:
         """The tools that are not to be called now -> seconds until they may."""
         if not self.entries.restless:
@@ -367,7 +375,8 @@ class HealthRegistry:
             if rate_limited or retry_after is not None:
                 entry.pressure = entry.pressure.rate_limited(now, None)
                 (scope or entry).pressure = (scope or entry).pressure.asked_to_wait(now, retry_after or 0.0)
-            passed = self._end_probe(owner, entry, scope) if owner else []
+            held = owner and (entry.lease == owner or (scope is not None and scope.lease == owner))
+            passed = self._end_probe(owner, entry, scope) if held else []
         for each in passed:  # a probe that failed keeps its lease: the other processes do not try either
             self.probes.give_back(each.lease_label, owner)
         shared_too = kind is FailureKind.ACCOUNT or retry_after is not None or shared

@@ -47,8 +47,38 @@ def beaten(plan: Callable[[Problem], Route], problem: Problem) -> tuple[Alternat
     return (replace(found[0], instead_of=None), *found) if found else ()
 
 
+def only_path(situation: Situation, key: int) -> Path | None:
+    """The path to a key where nothing can be chosen: one tool gives each key on the way, and waits for one key at most.
+
+    `None` where there is a choice, a transition, an effect that might be abandoned, or something that cannot be used.
+    """
+    c, free, shut, values = situation.compiled, situation.free, situation.shut, situation.weights.values
+    if situation.stakes.names or situation.over or c.transition_source:
+        return None
+    starts: list[tuple[int, int]] = []
+    cost = 0
+    while key >= 0:
+        if len(c.producers[key]) != 1 or len(starts) >= LONGEST_READ:
+            return None
+        tool = c.producers[key][0]
+        if tool in shut or values[tool] >= NEVER:
+            return None
+        starts.append((tool, tool))
+        cost += values[tool]
+        key = -1
+        for k in c.needs[tool]:
+            if k not in free:
+                if key >= 0:
+                    return None
+                key = k
+    starts.reverse()
+    return Path(cost, starts)
+
+
 KEEP_REVISIONS = 4
 KEEP_GOALS = 32
+LONGEST_READ = 64
+"""Steps up to which a route without a choice is read off the graph: a cycle ends there."""
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -180,7 +210,7 @@ class _PreparedRevision:
             raise NoRoute(impasse_of(None, situation, policy.planning_states))
         path = Path()
         if len(goal) == 1 and (not situation.stakes.names or not situation.compiled.joining):
-            path = shortest(self._root(goal[0]), situation, mask)
+            path = only_path(situation, goal[0]) or shortest(self._root(goal[0]), situation, mask)
             if path.cost < path.joined and path.cost < NEVER:
                 route = chain(situation, path, explain)
                 return route or to_route(situation, [start for _, start in path.starts], path.cost, explain)

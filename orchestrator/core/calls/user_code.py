@@ -21,6 +21,7 @@ from orchestrator.core.privacy.redaction import raised_at
 _NO_OPTIONS: Final[Mapping[str, Any]] = {}
 _NO_VALUES: Final = (CoroutineType, GeneratorType, AsyncGeneratorType)
 """What a function returns that should have returned a value."""
+_COROUTINE: Final[Any] = CoroutineType
 InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
 """Runs a sync function in a thread."""
 
@@ -82,7 +83,7 @@ class UserCall:
                 result = await self._in_thread(partial(call_plain, self._call, *self._args, **self._kwargs))
             else:
                 result = call_plain(self._call, *self._args, **self._kwargs)
-            if inspect.isawaitable(result):
+            if isinstance(result, _COROUTINE) or inspect.isawaitable(result):
                 result = await self._step_by_step(result)
                 if self._cancelled_itself and await self._taken_back():
                     raise AbnormalExit("it cancelled its own task")

@@ -26,6 +26,8 @@ from orchestrator.core.calls.signatures import signature_of
 from orchestrator.core.context import RunContext
 from orchestrator.core.errors import DefinitionError, InvalidOutput
 
+EXACT: Final = frozenset({int, float, bool, bytes})
+"""Types of which every value is valid."""
 OTHERS: Final = "__other_parameters__"
 """Attribute of a callable: name, type and whether it is required, of parameters that Python cannot write as one."""
 
@@ -251,6 +253,8 @@ def validate(key: str, annotation: Any, value: Any) -> Any:
     """
     if annotation is Any:
         return value
+    if type(value) is annotation and (annotation in EXACT or (annotation is str and value.isascii())):
+        return value  # as pydantic gives it back
     lazy: Any = get_origin(annotation)
     if lazy in LAZY:
         if _is_instance(value, lazy):

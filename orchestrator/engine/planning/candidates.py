@@ -105,7 +105,7 @@ def route_candidates(runtime: Runtime, view: GraphRevision, state: RunState, pla
     """A planned route and its alternatives: see `Pricer.route`."""
     route = planned.route
     assert route is not None
-    if not alternatives(route, view):
+    if not view.cone(route.goal).has_rivals:
         return (chosen_route(route),)
     return pricer(runtime, view, state.unusable(), planned).route(route)
 

@@ -10,6 +10,7 @@ from orchestrator.core.route import Candidate
 from orchestrator.engine.failures import note_user_failure
 from orchestrator.engine.run import Run
 from orchestrator.engine.state import RunState
+from orchestrator.graph.graph import GraphRevision
 from orchestrator.graph.tool import Tool
 
 from . import planning
@@ -115,14 +116,12 @@ def follow_graph(run: Run) -> None:
         run.emit(GraphChanged(**run.stamp(), graph=run.runtime.store_graph(view), revision=view.revision))
 
 
-def restricted_since(run: Run, tool: Tool) -> str:
+def restricted_since(run: Run, tool: Tool, view: GraphRevision) -> str:
     """Why a planned tool may not start as it was declared: it was removed, has new transitions, or needs approval now.
 
-    Empty when no restriction was added. A run sees such a change before its next call of the tool.
+    `view` is the newest revision. Empty when no restriction was added. A run sees such a change before its next call of
+    the tool.
     """
-    view = run.runtime.graph.view()
-    if view is run.view:
-        return ""
     newest = view.tools.get(tool.name)
     if newest is None:
         return "it was removed"

@@ -39,7 +39,8 @@ class CallContext(RunContext[Any]):
 
     def __init__(self, run: Run, tool: str, attempt: int, call_id: str) -> None:
         self._run = run
-        self._asked: Counter[tuple[str, str]] = Counter()
+        self._asked: dict[tuple[str, str], int] = {}
+        """How often a question was asked in this attempt, by text and type."""
         self._waiting: dict[int, float] = {}
         self._waited = 0.0
         self._over = False
@@ -49,7 +50,6 @@ class CallContext(RunContext[Any]):
         self.attempt = attempt
         self.call_id = call_id
         self.labels = run.state.labels
-        self.usage: Counter[str] = Counter()
         self.charged = 0.0
         """US dollars that the call itself cost."""
         self._children: ChildRuns | None = None
@@ -58,6 +58,16 @@ class CallContext(RunContext[Any]):
     def idempotency_key(self) -> str:  # type: ignore[override]  # made when it is asked for
         """A key that stays the same over the retries of this step, and after a crash."""
         return idempotency_key(self.run_id, self.tool)
+
+    @cached_property
+    def usage(self) -> Counter[str]:  # type: ignore[override]  # made when it is asked for
+        """What the call used (tokens, pages, rows)."""
+        return Counter()
+
+    @property
+    def has_usage(self) -> bool:
+        """Whether the call reported that it used anything."""
+        return "usage" in self.__dict__ and bool(self.usage)
 
     @property
     def children(self) -> ChildRuns:
@@ -111,8 +121,7 @@ class CallContext(RunContext[Any]):
             raise DefinitionError(f"ctx.wait(): type is a class, such as str, not the text {type!r}.")
         asked, wanted = question, "" if type is Any else type_name(type)
         while True:
-            self._asked[asked, wanted] += 1
-            number = self._asked[asked, wanted]
+            number = self._asked[asked, wanted] = self._asked.get((asked, wanted), 0) + 1
             found, answer = self._run.values.answer(self.tool, asked, wanted, number)
             if not found:
                 answer = await self._ask(asked, wanted)
@@ -120,6 +129,13 @@ class CallContext(RunContext[Any]):
                 return _typed(type, answer)
             except InvalidOutput as error:
                 asked = f"{question} ({error})"
+
+    def end_plain(self) -> bool:
+        """End a call that left nothing behind; False for one that still asks, or that has reached for child runs."""
+        if self._children is not None or self._waiting:
+            return False
+        self._over = True
+        return True
 
     async def end(self, reason: str = "the call that reached for it has ended") -> None:
         """Clean up after the call: cancel its tasks that still ask or reach."""
@@ -155,6 +171,11 @@ class CallContext(RunContext[Any]):
         own = self._waited + sum(now - since for since in self._waiting.values())
         children = {**run.ended_children, **run.children}.values()
         return own + sum(child.state.seconds_waited(at) for child in children if child.parent_call == self.call_id)
+
+    @property
+    def waits_for_people(self) -> bool:
+        """Whether the call can only continue when a person has answered: it asked, or its children did."""
+        return self._run.call_waits(self.call_id)
 
     @checked(what="ctx.discard()")
     async def discard(self, outcome: Outcome[Any]) -> None:

@@ -3,15 +3,15 @@
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cached_property
 from typing import Any, Final
 
 from orchestrator.core.calls.user_code import UserFunctionError
 from orchestrator.core.enums import Effect, FailureKind, Status
 from orchestrator.core.errors import StoreError
-from orchestrator.core.events import CallEnded, CallStarted, ProblemReported
+from orchestrator.core.events import CallStarted, ProblemReported
 from orchestrator.core.failure import Failure
 from orchestrator.core.route import Step
-from orchestrator.engine.background.learning import note_outcome
 from orchestrator.engine.failures import failure_kind, make_failure, make_failure_of_call, note_user_failure
 from orchestrator.engine.planning.replan import restricted_since
 from orchestrator.engine.processes import in_process, processes
@@ -22,11 +22,10 @@ from orchestrator.graph.tool import Tool
 from orchestrator.health.failures.classify import message_of
 
 from .approval import why_approval
-from .arguments import arguments
+from .attempt_end import AttemptEnd, cost_or_charged, note_unknown_cost
 from .compensate import DURABLE_WITHIN, compensate_effect, intent_durable
-from .context import CallContext, idempotency_key
-from .costs import cost_of, cost_or_charged, note_unknown_cost
-from .invocation import GRACE, Invocation, StillRunning, blocking_note
+from .context import CallContext
+from .invocation import GRACE, Invocation, StillRunning, arguments, blocking_note
 from .outputs import validated_outputs
 from .reconcile import note_found, settle
 from .result import (
@@ -72,6 +71,8 @@ class StepExecutor:
         """Whether `reconcile` is running for an uncertain effect: a halt waits for it."""
         self.own_cost = 0.0
         """US dollars of the last attempt, without its child runs."""
+        self._unlimited = False
+        """Whether no budget holds for the attempt."""
         self._limited = False
         """Whether a limit in US dollars holds."""
         self._expected = 0.0
@@ -92,19 +93,27 @@ class StepExecutor:
                 return Failed(note_user_failure(self.run, self.tool, error.option, error).message)
             if why:
                 return NeedsApproval(why)
-        waiting = WaitForTurn(self.run, self.tool)
         while True:
-            match result := await waiting.turn() or await self._attempt():
+            match result := (await self._waits.turn() if self._may_wait() else None) or await self._attempt():
                 case AttemptFailed():
                     if not may_repeat(self.run, self.tool, result):
                         return self._ended_by(result)
-                    waiting.decided()
+                    self._waits.decided()
                 case NotStarted() if self.tool.name in self.run.state.doubt:
                     return Uncertain(result.reason)
-                case NotStarted(held_back=True) if await waiting.for_room():
+                case NotStarted(held_back=True) if await self._waits.for_room():
                     pass
                 case _:
                     return result
+
+    @cached_property
+    def _waits(self) -> WaitForTurn:
+        """The waits of the step, where there is anything to wait for."""
+        return WaitForTurn(self.run, self.tool)
+
+    def _may_wait(self) -> bool:
+        """Whether a back-off, a queue or the health of the tool may keep the step waiting."""
+        return bool(self.run.not_before or self.runtime.limits) or not self.runtime.health.is_calm(self.tool.name)
 
     def _ended_by(self, failed: AttemptFailed) -> StepResult:
         """The result of the step after an attempt that is not repeated, with the failure's class and message."""
@@ -123,7 +132,8 @@ class StepExecutor:
     async def _attempt(self) -> AttemptResult:
         """One attempt, within the limits of its tool and of threads. Queueing for slots does not count as latency."""
         days = DailyLimits.of(self.runtime.policy, self.run.state.labels) if self.runtime.limits_days else {}
-        self._limited = self.run.account.limited
+        self._unlimited = self.run.account.unlimited
+        self._limited = not self._unlimited and self.run.account.limited
         limits = self._limits(in_dollars=bool(days) or self._limited)
         slots = CallSlots(*limits, run_id=self.run.state.run_id) if limits else None
         try:
@@ -189,12 +199,13 @@ class StepExecutor:
         run, name = self.run, self.tool.name
         if (reason := run.scope.reason) is not None:
             return NotStarted(reason)
-        if anew := restricted_since(run, self.tool):
+        if (view := self.runtime.graph.view()) is not run.view and (anew := restricted_since(run, self.tool, view)):
             return NotStarted(anew, usable_later=True, declared_anew=True)
-        self._expected = run.expected_cost(self.tool) if self._limited else 0.0
-        over = run.account.refusal(self._expected)
-        if over:
-            return NotStarted(over, over_budget=True)
+        if not self._unlimited:
+            self._expected = run.expected_cost(self.tool) if self._limited else 0.0
+            over = run.account.refusal(self._expected)
+            if over:
+                return NotStarted(over, over_budget=True)
         stuck = THREADS.given_up.get(name, 0)
         if stuck >= MOST_GIVEN_UP:
             return NotStarted(f"{stuck} calls of it that were given up still run")
@@ -226,7 +237,7 @@ class StepExecutor:
             return await self._failed(error, context, started, raw)
         finally:
             self.runtime.in_flight[self.tool.name] -= 1
-        self.succeed(outputs, context, started, cost)
+        self.own_cost = AttemptEnd(self.run, self.step, self.tool, context, started).succeeded(outputs, cost)
         if unknown is not None:
             note_unknown_cost(self.run, self.tool, unknown)
         if self.tool.effect is not Effect.READ or self.runtime.policy.durability == "sync":
@@ -284,13 +295,16 @@ class StepExecutor:
     async def _called(self, invocation: Invocation, context: CallContext) -> Any:
         """The result of the call, also a late one. Raises `TimeoutError` for an abandoned call."""
         try:
-            args, kwargs = self._arguments(context)
+            args, kwargs = arguments(self.run, self.tool, self.inputs, context, self.feedback)
             limit, started = self._time_limit(), self.runtime.clock.monotonic()
             process = self.tool.isolation == "process"
             call = in_process(self.tool, self.runtime.threads.run) if process else self.tool.call
             invocation.start(call, args, kwargs, in_thread=not self.tool.is_async and not process)
             found = await invocation.result(limit)
-            return await self._late(limit, started, invocation, context) if isinstance(found, StillRunning) else found
+            if not isinstance(found, StillRunning):
+                return found
+            patience = self.runtime.policy.patience if self.tool.effect is not Effect.READ else 0.0
+            return await invocation.late_result(limit, started, context, patience)
         except asyncio.CancelledError:
             if not self._released():
                 await context.end("the call that reached for it was cancelled")
@@ -299,7 +313,7 @@ class StepExecutor:
             if invocation.blocked:
                 message = blocking_note(self.tool.name, invocation.blocked)
                 self.run.emit(ProblemReported(**self.run.stamp(), source=self.tool.name, message=message))
-            if not self._released():
+            if not context.end_plain() and not self._released():
                 await context.end()
 
     def _released(self) -> bool:
@@ -310,124 +324,16 @@ class StepExecutor:
         waits = self.run.state.status is Status.WAITING and not self.dropped
         return waits and task is not None and task.cancelling() > 0
 
-    async def _late(self, limit: float, started: float, invocation: Invocation, context: CallContext) -> Any:
-        """The late result of a call; raises `TimeoutError` for an abandoned call."""
-        found = await self._without_waits(limit, started, invocation, context)
-        if not isinstance(found, StillRunning):
-            return found
-        running = await invocation.stop()
-        patience = self.runtime.policy.patience if self.tool.effect is not Effect.READ else 0.0
-        if not running or patience:
-            try:
-                found = await invocation.result(patience)
-            except TimeoutError as error:  # it ended because it was cancelled
-                raise TimeoutError(str(error) or f"no answer within {limit:g} s") from None
-        if not isinstance(found, StillRunning):
-            return found
-        self._give_up(invocation)
-        late = f", and it still runs {patience:g} s later" if patience else ""
-        raise TimeoutError(f"no answer within {limit:g} s{late}")
-
-    async def _without_waits(self, limit: float, started: float, invocation: Invocation, context: CallContext) -> Any:
-        """The result of the call within its time-out, without the seconds of a person; else `StillRunning`."""
-        while True:
-            left = limit + context.waited - (self.runtime.clock.monotonic() - started)
-            if self.run.call_waits(context.call_id):
-                left = max(left, 0.2)
-            elif left <= 1e-6:
-                return StillRunning()
-            found = await invocation.result(left)
-            if not isinstance(found, StillRunning):
-                return found
-
-    def _arguments(self, context: CallContext) -> tuple[list[Any], dict[str, Any]]:
-        tool = self.tool
-        args, kwargs = tool.bind(arguments(self.run, tool, self.inputs))
-        if tool.signature and tool.signature.context:
-            kwargs[tool.signature.context] = context
-        if tool.idempotency_key:
-            kwargs[tool.idempotency_key] = idempotency_key(context.run_id, tool.name)
-        feedback = getattr(tool, "accepts_feedback", None)
-        if feedback and self.feedback is not None:
-            kwargs[feedback] = self.feedback
-        return args, kwargs
-
     def _time_limit(self) -> float:
         """Seconds that a call may take: a write in flight at the deadline may finish, within the policy's patience."""
-        own, left = self.tool.timeout or self.runtime.policy.timeout, self.run.account.seconds_left()
+        own = self.tool.timeout or self.runtime.policy.timeout
+        left = None if self._unlimited else self.run.account.seconds_left()
         if left is None:
             return own
         patience = self.runtime.policy.patience if self.tool.effect is not Effect.READ else 0.0
         return min(own, max(0.0, left) + patience)
 
-    def _give_up(self, invocation: Invocation) -> None:
-        stuck = invocation.give_up()
-        if stuck >= MOST_GIVEN_UP:
-            self.runtime.health.shut(self.tool.name, f"{stuck} calls of it that were given up still run")
-
     # -- how it ended ------------------------------------------------------------------------------------------------
-
-    def _end(self, context: CallContext, started: float, **what: Any) -> CallEnded:
-        children_cost, llm_calls = context.of_children
-        event = CallEnded(
-            **self.run.stamp(),
-            call_id=context.call_id,
-            tool=self.tool.name,
-            attempt=context.attempt,
-            seconds=max(0.0, self.runtime.clock.monotonic() - started),
-            ok=what.pop("ok", False),
-            usage={name: float(amount) for name, amount in context.usage.items()},
-            llm_calls=llm_calls,
-            children_cost=children_cost,
-            **what,
-        )
-        self.run.emit(event)
-        self.run.account.settle(context.call_id)
-        self.own_cost = event.cost - event.children_cost
-        if event.ok or event.cost:
-            self.runtime.charges.note(self.tool.name, self.own_cost)
-        return event
-
-    def succeed(
-        self, outputs: Mapping[str, Any], context: CallContext, started: float, cost: float, *, later: bool = False
-    ) -> None:
-        """Record the outputs of a call; `later` when `reconcile` found them."""
-        kept = self.run.values.put(self.tool.name, outputs, self.run.view)
-        gives = tuple(self.tool.gives)
-        event = self._end(context, started, ok=True, gives=gives, kept=kept, cost=cost, reconciled=later)
-        if not later:
-            self.runtime.health.record(
-                self.tool.name,
-                True,
-                None,
-                self._own_seconds(event, context),
-                self._reported(context, cost),
-                via=self.step.via,
-                owner=self.run.state.run_id,
-            )
-        if self.tool.is_agent:
-            note_outcome(self.run, self.tool, True, event)
-
-    @staticmethod
-    def _own_seconds(event: CallEnded, context: CallContext) -> float:
-        """The latency of an attempt in seconds, without those in which a person was asked."""
-        return max(0.0, event.seconds - context.waited)
-
-    def _reported(self, context: CallContext, cost: float) -> float | None:
-        """The reported cost of an attempt, for learning; `None` when it reported none."""
-        return cost if context.spent or (callable(self.tool.cost) and context.usage) else None
-
-    def _cost_of_failure(self, kind: FailureKind, error: Exception, context: CallContext) -> float:
-        if kind in PROVES_NOTHING_HAPPENED or (isinstance(error, UserFunctionError) and error.option == "cost"):
-            return context.spent
-        try:
-            return cost_of(self.tool, context)
-        except UserFunctionError as raised:
-            self.run.emit(ProblemReported(**self.run.stamp(), source=self.tool.name, message=str(raised)))
-            return context.spent
-
-    def _failure(self, kind: FailureKind, context: CallContext, error: Exception, raw: Any = None) -> Failure:
-        return make_failure(self.run, self.tool, kind, error, call_id=context.call_id, attempt=context.attempt, raw=raw)
 
     async def _failed(self, error: Exception, context: CallContext, started: float, raw: Any) -> Done | AttemptFailed:
         name, kind = self.tool.name, failure_kind(self.run, self.tool, error)
@@ -437,21 +343,9 @@ class StepExecutor:
             self.run, self.tool, kind, error, call_id=context.call_id, attempt=context.attempt, raw=raw
         )
         self.run.note_error(error)
-        event = self._end(context, started, failure=failure, cost=self._cost_of_failure(kind, error, context))
-        self.runtime.health.record(
-            name,
-            False,
-            kind,
-            self._own_seconds(event, context),
-            self._reported(context, event.cost),
-            retry_after=failure.retry_after,
-            rate_limited=failure.rate_limited,
-            via=self.step.via,
-            message=failure.message,
-            owner=self.run.state.run_id,
+        self.own_cost = AttemptEnd(self.run, self.step, self.tool, context, started).failed(
+            failure, error, charged_only=kind in PROVES_NOTHING_HAPPENED
         )
-        if self.tool.is_agent:
-            note_outcome(self.run, self.tool, False, event)
         if kind is FailureKind.INVALID_OUTPUT:
             self.feedback = message_of(error)  # only for the agent, which knows its inputs
         if kind is FailureKind.AMBIGUOUS:
@@ -470,7 +364,8 @@ class StepExecutor:
             return found
         now = self.runtime.clock.monotonic()
         cost, unknown = cost_or_charged(self.tool, context)
-        self.succeed(found.outputs, context, now, cost, later=True)
+        end = AttemptEnd(self.run, self.step, self.tool, context, now)
+        self.own_cost = end.succeeded(found.outputs, cost, later=True)
         note_found(self.run, failure)  # after the result, so that a crash in between does not repeat the call
         if unknown is not None:
             note_unknown_cost(self.run, self.tool, unknown)
@@ -486,14 +381,23 @@ class StepExecutor:
         self.runtime.health.release(self.tool.name, run.state.run_id)
         children = any(child.parent_call == context.call_id for child in run.children.values())
         if await invocation.stop(self.runtime.policy.patience if children else GRACE):
-            self._give_up(invocation)
+            invocation.give_up()
         if self._released():
             return
         if self.tool.effect is Effect.READ:
-            self._end(context, started, cancelled=True, cost=context.spent)
+            self._end(context, started, cancelled=True)
             return
         error = TimeoutError("it was cancelled while the call was in flight")
-        self._end(context, started, failure=self._failure(FailureKind.AMBIGUOUS, context, error), cost=context.spent)
+        self._end(context, started, failure=self._failure(FailureKind.AMBIGUOUS, context, error))
+
+    def _end(self, context: CallContext, started: float, **how: Any) -> None:
+        """Put on record that an attempt was not made, or was cancelled: it costs what it charged."""
+        end = AttemptEnd(self.run, self.step, self.tool, context, started)
+        event = end.record(ok=False, cost=context.spent, **how)
+        self.own_cost = event.cost - event.children_cost
+
+    def _failure(self, kind: FailureKind, context: CallContext, error: Exception) -> Failure:
+        return make_failure(self.run, self.tool, kind, error, call_id=context.call_id, attempt=context.attempt)
 
 
 __all__ = ["StepExecutor"]

@@ -1,4 +1,4 @@
-"""One call of a tool's function, which may outlive its time-out.
+"""One call of a tool's function: its arguments, and its execution, which may outlive its time-out.
 
 A sync call runs in a thread that cannot be interrupted; an async one may ignore its cancellation. So an abandoned call
 may still run: its late result is used, and `NOT_DONE` is not accepted while it runs.
@@ -10,9 +10,18 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Final
 
+from orchestrator.core.calls.source import at
 from orchestrator.core.calls.user_code import UserCall, abnormal_exit
+from orchestrator.core.enums import Effect
+from orchestrator.core.errors import CallerError, InvalidOutput
+from orchestrator.core.types.schema import type_name, validate
+from orchestrator.core.values.copies import IMMUTABLE, Memo, own_copy
+from orchestrator.engine.run import Run
 from orchestrator.engine.runtime import Runtime
-from orchestrator.engine.slots import CURRENT, THREADS, CallSlots
+from orchestrator.engine.slots import CURRENT, MOST_GIVEN_UP, THREADS, CallSlots
+from orchestrator.graph.tool import Tool
+
+from .context import CallContext, idempotency_key
 
 GRACE: Final = 0.25
 """Seconds in which a cancelled async call may end by itself."""
@@ -20,6 +29,59 @@ BLOCKING_SECONDS: Final = 0.5
 """Seconds from which an async call that does not await counts as blocking: no other task of its event loop runs, and no
 time-out fires.
 """
+
+
+def arguments(
+    run: Run, tool: Tool, inputs: Mapping[str, Any], context: CallContext, feedback: str | None
+) -> tuple[list[Any], dict[str, Any]]:
+    """Positional and keyword arguments of one attempt: values validated by its annotations, and copied for the call.
+
+    Raises `CallerError` for a value that a parameter does not take. `feedback` is why the last answer of an agent was
+    not valid.
+    """
+    memo: Memo = {}
+    own = tool.share or tool.isolation == "process"  # a worker process has copies of its own
+    made: dict[str, Any] = {}
+    for name, value in inputs.items():
+        key = tool.takes.get(name, name)
+        if run.view.is_checked(run.state.at_hand.get(key) or "", key, tool, name):
+            value = _fitting(run, tool, name, value)
+        if not (own or type(value) in IMMUTABLE or _is_last_reader(run, tool, key)):
+            value = own_copy(value, memo)
+        made[name] = value
+    args, kwargs = tool.bind(made) if tool.positional else ([], made)
+    if tool.signature and tool.signature.context:
+        kwargs[tool.signature.context] = context
+    if tool.idempotency_key:
+        kwargs[tool.idempotency_key] = idempotency_key(context.run_id, tool.name)
+    takes_feedback = getattr(tool, "accepts_feedback", None)
+    if takes_feedback and feedback is not None:
+        kwargs[takes_feedback] = feedback
+    return args, kwargs
+
+
+def _is_last_reader(run: Run, tool: Tool, key: str) -> bool:
+    """Whether no other reader of a value follows this attempt: no tool, retry, goal or compensation."""
+    if tool.effect is not Effect.READ or run.view.consumers(key) != (tool.name,):
+        return False
+    if not run.state.at_hand.get(key) or key in run.state.wanted.every_key:
+        return False
+    giver = run.view.tools.get(run.state.at_hand[key] or "")
+    retries = run.runtime.policy.retries.attempts if tool.retries is None else tool.retries
+    return giver is not None and giver.effect is Effect.READ and run.state.attempts[tool.name] > retries
+
+
+def _fitting(run: Run, tool: Tool, name: str, value: Any) -> Any:
+    """A value validated by the annotation of its parameter. Raises `CallerError`."""
+    key = tool.takes.get(name, name)
+    giver = run.state.at_hand.get(key) or ""
+    given = run.view.given_type(giver, key)
+    taken = tool.parameter_types.get(name, Any)
+    try:
+        return validate(key, taken, value)
+    except InvalidOutput as error:
+        source = f"{giver!r} gives {type_name(given)}" if giver else f"it was provided as {type_name(given)}"
+        raise CallerError(f"{error}; {source}, {tool.name!r} takes {type_name(taken)}{at(tool.place)}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +125,6 @@ class Invocation:
         finally:
             CURRENT.reset(token)
         self._open = 1
-        self._task.add_done_callback(self._retrieved)
 
     async def _whole(self, call: UserCall) -> Any:
         """The call. It notes its end itself, because a callback of the task would come one iteration of the event loop
@@ -146,12 +207,44 @@ class Invocation:
                 raise abnormal_exit(asyncio.CancelledError())
         return task.result()  # raises the call's exception, or CancelledError when the event loop ends
 
+    async def late_result(self, limit: float, started: float, context: CallContext, patience: float) -> Any:
+        """The late result of a call that began at `started` and has run for `limit` seconds: it is cancelled, and may
+        end within `patience` seconds more. Raises `TimeoutError` for an abandoned call.
+        """
+        found = await self._without_waits(limit, started, context)
+        if not isinstance(found, StillRunning):
+            return found
+        running = await self.stop()
+        if not running or patience:
+            try:
+                found = await self.result(patience)
+            except TimeoutError as error:  # it ended because it was cancelled
+                raise TimeoutError(str(error) or f"no answer within {limit:g} s") from None
+        if not isinstance(found, StillRunning):
+            return found
+        self.give_up()
+        late = f", and it still runs {patience:g} s later" if patience else ""
+        raise TimeoutError(f"no answer within {limit:g} s{late}")
+
+    async def _without_waits(self, limit: float, started: float, context: CallContext) -> Any:
+        """The result of the call within its time-out, without the seconds of a person; else `StillRunning`."""
+        while True:
+            left = limit + context.waited - (self._runtime.clock.monotonic() - started)
+            if context.waits_for_people:
+                left = max(left, 0.2)
+            elif left <= 1e-6:
+                return StillRunning()
+            found = await self.result(left)
+            if not isinstance(found, StillRunning):
+                return found
+
     async def stop(self, grace: float = GRACE) -> bool:
         """Cancel an async call and wait so many seconds; returns whether it still runs. A thread cannot be
         cancelled.
         """
         task = self._task
         assert task is not None
+        task.add_done_callback(self._retrieved)  # nobody may wait for its result any more
         if not self.in_thread and not task.done():
             self._stopped = True
             task.cancel()
@@ -159,17 +252,22 @@ class Invocation:
         return not task.done()
 
     def give_up(self) -> int:
-        """Abandon the call; returns how many abandoned calls of the tool still run."""
+        """Abandon the call; returns how many abandoned calls of the tool still run.
+
+        From `MOST_GIVEN_UP` of these on, its circuit opens.
+        """
         task = self._task
         assert task is not None
         with self._lock:
             if not self._open:
                 return 0
             self._given_up = True
-            count = THREADS.give_up(self._name, in_thread=self.in_thread)
+            stuck = THREADS.give_up(self._name, in_thread=self.in_thread)
         if not task.done():
             self._runtime.given_up.add(task)
-        return count
+        if stuck >= MOST_GIVEN_UP:
+            self._runtime.health.shut(self._name, f"{stuck} calls of it that were given up still run")
+        return stuck
 
 
 def blocking_note(tool: str, seconds: float) -> str:
@@ -180,4 +278,4 @@ def blocking_note(tool: str, seconds: float) -> str:
     )
 
 
-__all__ = ["Invocation", "StillRunning", "blocking_note"]
+__all__ = ["Invocation", "StillRunning", "arguments", "blocking_note"]

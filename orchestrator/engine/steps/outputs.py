@@ -14,13 +14,14 @@ from orchestrator.graph.tool import Tool
 async def validated_outputs(run: Run, tool: Tool, raw: Any) -> dict[str, Any]:
     """The outputs by key, validated by their types and by `ensure`. Raises `InvalidOutput` or `UserFunctionError`."""
     if len(tool.gives) == 1:
-        outputs = dict(zip(tool.gives, [raw], strict=True))
+        outputs = dict.fromkeys(tool.gives, raw)
     elif isinstance(raw, Mapping) and set(tool.gives) <= set(cast("Mapping[str, Any]", raw)):
         outputs = {key: cast("Mapping[str, Any]", raw)[key] for key in tool.gives}
     else:
         raise InvalidOutput(f"it gives {', '.join(tool.gives)}: its call must return a mapping with these keys")
     try:
-        outputs = {key: validate(key, run.view.given_type(tool.name, key), value) for key, value in outputs.items()}
+        for key, value in outputs.items():
+            outputs[key] = validate(key, run.view.given_type(tool.name, key), value)
     except InvalidOutput as error:
         if not isinstance(raw, Outcome):
             raise

@@ -45,12 +45,17 @@ class StepScheduler:
                 if (run.pending.questions or run.pending.reaches) and await self._waits_for_people():
                     return False
                 ended = await self._some()
-                if any(isinstance(result, Done) for _, result in ended):
+                anew = list[str]()
+                done = False
+                for name, result in ended:
+                    done = done or isinstance(result, Done)
+                    if isinstance(result, NotStarted) and result.declared_anew:
+                        anew.append(name)
+                if done:
                     if run.runtime.demands.model is not None:
                         await ask_what_is_demanded(run)
                     if run.view.cone(run.state.goal).conditional:
                         self._checked += await check_conditions(run)
-                anew = [name for name, result in ended if isinstance(result, NotStarted) and result.declared_anew]
                 if anew:
                     follow_graph(run)
                     await check_conditions(run, anew)
@@ -197,19 +202,22 @@ class StepScheduler:
                 continue
             executor = self._executors[name] = StepExecutor(self.run, step, tool)
             task = asyncio.create_task(self._made(executor), name=f"{self.run.state.run_id}:{name}")
-            task.add_done_callback(self._broken_off)
             self.tasks[name] = task
 
     async def _made(self, executor: StepExecutor) -> StepResult:
-        """Execute a step, and wake the run in the same iteration of the event loop in which the step ends."""
-        result = await executor.make()
+        """Execute a step, and wake the run in the same iteration of the event loop in which the step ends or fails.
+
+        A step that is cancelled before it begins wakes nobody: its caller waits for the task.
+        """
+        try:
+            result = await executor.make()
+        except GeneratorExit:  # its event loop is gone
+            raise
+        except BaseException:
+            self.run.woken()
+            raise
         self.run.woken()
         return result
-
-    def _broken_off(self, task: asyncio.Task[StepResult]) -> None:
-        """Wake the run also when the step was cancelled or the engine failed."""
-        if task.cancelled() or task.exception() is not None:
-            self.run.woken()
 
     def _candidates(self) -> list[Step]:
         """The steps that may be ready now: all steps of a new route, else those that waited for ended steps."""
