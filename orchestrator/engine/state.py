@@ -447,6 +447,7 @@ class RunState:
             self.cost += event.cost
             self.child_calls += event.calls
             self.effect_order += event.effects
+        known = self.children.get(event.child)
         self.children[event.child] = ChildRecord(
             event.child,
             event.call_id,
@@ -457,7 +458,7 @@ class RunState:
             event.uncompensated,
             event.generation,
             event.at_end or event.at,
-            self.children[event.child].discarded if event.child in self.children else False,
+            known is not None and known.discarded and known.call_id == event.call_id,  # each attempt decides for itself
         )
 
     def _child_discarded(self, event: ChildDiscarded) -> None:

@@ -282,12 +282,20 @@ def shop(log: list[str]) -> list[Tool]:
         await ctx.discard(outcome)
         return "none"
 
+    @tool(gives="reconsiders", retries=1)
+    async def reconsiders(show: str, ctx: RunContext) -> str:
+        outcome = await ctx.reach("seat", {"show": show}, key="seat")
+        if ctx.attempt == 1:
+            await ctx.discard(outcome)
+            raise TimeoutError("the bus company does not answer")
+        return outcome.value
+
     @tool(gives="deep")
     async def deep(show: str, ctx: RunContext) -> str:
         await ctx.reach("uses", {"show": show})
         raise Refused("no")
 
-    return [hold, fails, uses, discards, deep]
+    return [hold, fails, uses, discards, reconsiders, deep]
 
 
 @pytest.mark.parametrize(
@@ -296,6 +304,7 @@ def shop(log: list[str]) -> list[Tool]:
         ("uses", Status.REACHED, False),
         ("fails", Status.ESCALATED, True),
         ("discards", Status.REACHED, True),
+        ("reconsiders", Status.REACHED, False),
         ("deep", Status.ESCALATED, True),
     ],
 )
