@@ -93,6 +93,7 @@ class MemoryStore:
 
     def begin(self, row: RunRow, owner: str = "", ttl: float = 0.0) -> RunRow | None:
         """Create the run, or return the row there is."""
+        self._ownership.check_here(row.run_id)
         with self._ownership.lock:
             state = self._runs.get(row.run_id)
             if state is not None:
@@ -193,6 +194,8 @@ class MemoryStore:
         """The row of a run."""
         with self._ownership.lock:
             state = self._runs.get(run_id)
+            if state is None:
+                self._ownership.check_here(run_id)
             return None if state is None else state.now()
 
     def runs(

@@ -9,7 +9,8 @@ from typing import Any
 from typing_extensions import override
 
 from orchestrator.core.enums import Status
-from orchestrator.core.process.forks import new_rlock
+from orchestrator.core.errors import InputError
+from orchestrator.core.process.forks import new_rlock, renew_after_fork
 from orchestrator.store.ledger.encoding import CLOSED, LOG, decode_body, encode_body, fresh_row, report_problem
 from orchestrator.store.ledger.writes import LedgerState, closing_text
 
@@ -80,6 +81,26 @@ class MemoryOwnership:
         """Run -> token of the last takeover from an owner that was not proven dead."""
         self._expires: dict[str, float] = {}
         """Owner -> end of its lease."""
+        self._of_parent: frozenset[str] = frozenset()
+        """Runs that had not ended when this process was forked: its parent continues with them."""
+        renew_after_fork(self)
+
+    def after_fork(self) -> None:
+        """In a forked child: runs that have not ended are the parent's alone, and this is only a copy of them."""
+        unended = frozenset(run_id for run_id, state in self.runs.items() if not state.status.ended)
+        self._of_parent |= unended
+        for run_id in unended:
+            del self.runs[run_id]
+        self.owners.clear()
+        self._expires.clear()
+
+    def check_here(self, run_id: str) -> None:
+        """Raises `InputError` for a run that only the process has that this one was forked from."""
+        if run_id in self._of_parent:
+            raise InputError(
+                f"The run {run_id!r} is in the memory of the process that this one was forked from, which continues "
+                "with it. Ask for it there, or keep runs in a store that processes share (`store=`)."
+            )
 
     def enter(self, row: RunRow, token: int = 0) -> None:
         """Begin to keep a run."""
@@ -147,9 +168,16 @@ class MemoryQueue:
         self._entries: dict[str, _Entry] = {}
         self._cancelled: set[str] = set()
         self._turns = TenantTurns()
+        renew_after_fork(self)
+
+    def after_fork(self) -> None:
+        """In a forked child: the queue is the parent's."""
+        self._entries.clear()
+        self._cancelled.clear()
 
     def submit(self, row: RunRow, request: str, *, delay: float = 0.0, priority: int = 0) -> RunRow | None:
         """Create a queued run, or return the one that exists."""
+        self._of.check_here(row.run_id)
         with self._of.lock:
             if row.run_id in self._of.runs:
                 return self._of.runs[row.run_id].now()
