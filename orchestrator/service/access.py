@@ -1,4 +1,4 @@
-"""Who may ask for what: a token per tenant, limits on the size and the rate of requests."""
+"""Access control: a token per tenant, limits on the size and the rate of requests."""
 
 import hashlib
 import hmac
@@ -17,19 +17,19 @@ from orchestrator.core.errors import InputError
 LARGEST_BODY: Final = 1024 * 1024
 """Bytes of a request's body."""
 READ_SECONDS: Final = 10.0
-"""How long the body of a request may take to arrive."""
+"""Seconds in which the body of a request must arrive."""
 RATE: Final = 50.0
 """Requests per second and tenant, on average."""
 BURST: Final = 100.0
 STREAMS: Final = 50
-"""Streams of events that a tenant may have open at one time: each reads the store a few times a second."""
+"""Maximum number of open event streams of a tenant: each reads the store a few times a second."""
 
 
 class Tokens:
     """Tokens and their tenants; only digests are kept, compared in constant time."""
 
     def __init__(self, tenants: Mapping[str, str]) -> None:
-        """`tenants`: token -> tenant. Raises `InputError` for a token or tenant that is none."""
+        """`tenants`: token -> tenant. Raises `InputError` for an invalid token or tenant."""
         self._tenants: dict[bytes, str] = {}
         for token, tenant in tenants.items():
             if len(token) < 16:
@@ -39,7 +39,7 @@ class Tokens:
             self._tenants[_digest(token)] = tenant
 
     def tenant(self, authorization: str | None) -> str | None:
-        """The tenant of an `Authorization: Bearer` header; `None` when the token is no one's."""
+        """The tenant of an `Authorization: Bearer` header; `None` for an unknown token."""
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             return None
@@ -52,7 +52,7 @@ class Tokens:
 
 
 def read_tokens(given: str) -> tuple[Tokens, str]:
-    """Tokens of a JSON file or text (token -> tenant); without any, one that is made and returned to be printed.
+    """Tokens of a JSON file or text (token -> tenant); without any, a new one, which is returned to be printed.
 
     Raises:
         InputError: the file cannot be read, or is not such a mapping.
@@ -84,7 +84,7 @@ class RateLimit:
         self._buckets: dict[str, _Bucket] = {}
 
     def wait(self, tenant: str) -> float:
-        """Seconds until the tenant may ask again; 0: the request is admitted."""
+        """Seconds until the tenant may send a request again; 0: the request is admitted."""
         now = self._clock()
         bucket = self._buckets.setdefault(tenant, _Bucket(self._burst, now))
         bucket.left = min(self._burst, bucket.left + (now - bucket.at) * self._rate)
@@ -96,21 +96,21 @@ class RateLimit:
 
 
 class StreamLimit:
-    """How many streams of events each tenant has open."""
+    """Counts the open event streams of each tenant."""
 
     def __init__(self, most: int = STREAMS) -> None:
         self._most = most
         self._open: Counter[str] = Counter()
 
     def take(self, tenant: str) -> bool:
-        """Count one stream more; `False` where the tenant has as many as it may."""
+        """Count one more stream; `False` if the tenant has reached the limit."""
         if self._open[tenant] >= self._most:
             return False
         self._open[tenant] += 1
         return True
 
     def give_back(self, tenant: str) -> None:
-        """A stream has ended."""
+        """Count one stream less."""
         self._open[tenant] -= 1
         if not self._open[tenant]:
             del self._open[tenant]

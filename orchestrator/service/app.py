@@ -30,7 +30,7 @@ from .openapi import document
 from .requests import AnswerBody, RequestError, ShownQuestion, Submission, read_body
 
 RECORD_POLL_SECONDS: Final = 0.2
-"""Seconds between two looks for new records of a run, for its stream of events."""
+"""Seconds between two polls for new records of a run, for its event stream."""
 _KEEP_ALIVE_SECONDS: Final = 15.0
 _MOST_LISTED: Final = 500
 _NUMBER: Final = re.compile(r"\d{1,9}")
@@ -69,7 +69,7 @@ class Service:
         )
 
     def _guarded(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
-        """Token and rate before the handler; errors of the framework as answers after it."""
+        """Check token and rate before the handler; turn errors of the framework into responses after it."""
 
         async def guarded(request: Request) -> Response:
             try:
@@ -175,7 +175,7 @@ class Service:
         return JSONResponse({"run_id": row.run_id}, 202)
 
     def _keep_answer(self, row: RunRow, given: AnswerBody, by: str) -> None:
-        """Put the answer into the store. Raises `RequestError`."""
+        """Store the answer. Raises `RequestError`."""
         store, run_id = self._orc.store, row.run_id
         found = [each for each, _ in open_questions(store, run_id)]
         shown = [ShownQuestion.of(each, run_id) for each in found]
@@ -222,7 +222,7 @@ class Service:
             await asyncio.sleep(RECORD_POLL_SECONDS)
 
     async def _owned(self, request: Request, tenant: str) -> RunRow:
-        """The run of the path. Raises `RequestError` for one that does not exist or is another tenant's."""
+        """The run of the path. Raises `RequestError` for an unknown run and for another tenant's."""
         row = await asyncio.to_thread(self._orc.store.run, request.path_params["run_id"])
         if row is None or row.labels.get(TENANT) != tenant:
             raise RequestError(404, "there is no such run")
@@ -268,7 +268,7 @@ def _type_of(value: Any) -> str:
 
 
 def _as_json(value: Any) -> Any:
-    """A value as JSON has it; the name of its type, where it has no such form."""
+    """A value as JSON data; the name of its type if it has no JSON form."""
     try:
         return json.loads(to_json(value, inf_nan_mode="strings", bytes_mode="base64", fallback=_type_of))
     except (ValueError, RecursionError):
@@ -276,7 +276,7 @@ def _as_json(value: Any) -> Any:
 
 
 def _outcome(outcome: Outcome[Any]) -> dict[str, Any]:
-    """What a run came to: the values of its goal as JSON (or the name of their type), and its questions."""
+    """The outcome of a run: the values of its goal as JSON (or the name of their type), and its questions."""
     return {
         "values": {key: _as_json(outcome.values[key]) for key in outcome.goal.keys if key in outcome.values},
         "questions": [ShownQuestion.of(question, outcome.run_id).model_dump() for question in outcome.questions],

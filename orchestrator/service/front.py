@@ -13,20 +13,20 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 MCP_PATH: Final = "/mcp"
 _OURS: Final = ("/healthz", "/readyz", "/openapi.json", "/metrics")
-"""Addresses of the service that no page of the viewer has."""
+"""Paths that belong to the service only."""
 
 
 class Front:
-    """Passes each request on: `/mcp` to the MCP server, a browser's to the viewer, everything else to the service.
+    """Dispatches requests: `/mcp` to the MCP server, those of browsers to the viewer, all others to the service.
 
-    A browser is who accepts HTML, or sends the viewer's token or a form, and no `Authorization` header. Each part has
-    guards and a token of its own; `token` is that of the MCP server.
+    A request is a browser's if it accepts HTML, or has the viewer's token or a form, and no `Authorization` header.
+    Each part has guards and a token of its own; `token` is that of the MCP server.
     """
 
     def __init__(
         self, service: ASGIApp, viewer: ASGIApp | None = None, mcp: ASGIApp | None = None, token: str = ""
     ) -> None:
-        """Without `viewer` or `mcp` their addresses are the service's."""
+        """Without `viewer` or `mcp`, their paths belong to the service."""
         self._service, self._viewer, self._mcp = service, viewer, mcp
         self._wanted = f"Bearer {token}".encode()
 

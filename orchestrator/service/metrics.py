@@ -50,7 +50,7 @@ def serve_metrics(orc: Orchestrator, worker: Worker, port: int, host: str = "127
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:
-            """Requests for metrics are not worth a line."""
+            """Do not log requests for metrics."""
 
     server = ThreadingHTTPServer((host, port), Handler)
     threading.Thread(target=server.serve_forever, name="orchestrator-metrics", daemon=True).start()

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document of the service; the schemas of bodies are those that requests are read by."""
+"""The OpenAPI 3.1 document of the service; the schemas of bodies are those of the parsers of requests."""
 
 from typing import Any, Final
 
@@ -58,7 +58,7 @@ def _paths() -> dict[str, Any]:
 
 
 def _operation(summary: str, *statuses: int, gives: str = "") -> dict[str, Any]:
-    """An operation with its answers; those below 400 are of the schema `gives`."""
+    """An operation with its responses; those below 400 have the schema `gives`."""
     good: dict[str, Any] = {"description": "done"}
     if gives:
         good["content"] = _content(gives)

@@ -1,4 +1,4 @@
-"""Reads the bodies of requests within limits, and builds the errors for what is wrong with them."""
+"""Parses the bodies of requests within limits, and builds error responses."""
 
 import asyncio
 import json
@@ -18,21 +18,21 @@ from .access import LARGEST_BODY, READ_SECONDS
 
 
 class Submission(BaseModel):
-    """A run that is asked for."""
+    """A request for a run."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     goal: str | list[str]
-    """The key that is wanted, or several."""
+    """The key of the goal, or several."""
     demotions: list[str] = Field(default_factory=list[str])
     """Lesser goals, best first."""
     inputs: dict[str, Any] = Field(default_factory=dict[str, Any])
     run_id: str | None = None
-    """One that was used before means that run."""
+    """A used id refers to its run."""
     labels: dict[str, str] = Field(default_factory=dict[str, str])
     priority: int = Field(default=0, ge=-1000, le=1000)
     delay: float = Field(default=0.0, ge=0.0, le=366 * 86_400.0)
-    """Seconds until a worker may take it."""
+    """Seconds until a worker may claim it."""
     budget: float | None = Field(default=None, ge=0.0)
     """US dollars."""
 
@@ -44,12 +44,12 @@ class AnswerBody(BaseModel):
 
     answer: Any
     question: str | None = Field(default=None, max_length=200)
-    """The id of the question that it answers; needed only where several are open."""
+    """The id of the answered question; needed only if several are open."""
     by: str = Field(default="", max_length=200)
 
 
 class Submitted(BaseModel):
-    """A run that was submitted, answered or asked to end."""
+    """A run that was submitted, answered or cancelled."""
 
     run_id: str
 
@@ -58,7 +58,7 @@ class ShownQuestion(BaseModel):
     """What a run waits for."""
 
     id: str
-    """Names it in an answer."""
+    """The id by which an answer refers to it."""
     run: str
     """The run that asks: this one, or a child of it."""
     step: str
@@ -73,7 +73,7 @@ class ShownQuestion(BaseModel):
     answer_type: str | None
     """The type of that value."""
     due: float | None
-    """When the default holds, in seconds since the epoch; null: it waits until somebody answers."""
+    """When the default applies, in seconds since the epoch; null: it waits until it is answered."""
 
     @classmethod
     def of(cls, question: Question, run_id: str) -> "ShownQuestion":
@@ -92,7 +92,7 @@ class ShownQuestion(BaseModel):
 
 
 class NotAnswered(BaseModel):
-    """Why an answer was not taken, and which questions are open."""
+    """Why an answer was rejected, and which questions are open."""
 
     error: str
     questions: list[ShownQuestion] = Field(default_factory=list[ShownQuestion])
@@ -109,11 +109,11 @@ class ShownRun(BaseModel):
     ended: float | None
     labels: dict[str, str]
     attempts: int
-    """Workers that died while they drove it, since it last made progress."""
+    """Number of workers that died while they drove it since it last made progress."""
     set_aside: bool
-    """Whether it lost so many that no worker takes it until it is queued again."""
+    """Whether it was set aside: no worker claims it until it is queued again."""
     left: str
-    """Why a worker left it to others; empty: none did."""
+    """Why a worker left it to others; empty if none did."""
 
 
 class ShownRuns(BaseModel):
@@ -123,7 +123,7 @@ class ShownRuns(BaseModel):
 
 
 class ShownOutcome(ShownRun):
-    """A run, and once it has records what it came to."""
+    """A run, with its outcome once it has records."""
 
     values: dict[str, Any] = Field(default_factory=dict[str, Any])
     questions: list[ShownQuestion] = Field(default_factory=list[ShownQuestion])
@@ -134,7 +134,7 @@ class ShownOutcome(ShownRun):
 
 
 class RequestError(Exception):
-    """A request that is answered with an error."""
+    """A request that gets an error response."""
 
     def __init__(
         self,
@@ -148,7 +148,7 @@ class RequestError(Exception):
         self.status, self.message, self.headers, self.questions = status, message, headers, questions
 
     def response(self) -> Response:
-        """The answer: JSON with one message, and the open questions where one of them has to be named."""
+        """The response: JSON with one message, and the open questions if one of them has to be named."""
         body: dict[str, Any] = {"error": clean(self.message, 500)}
         if self.questions:
             body["questions"] = [question.model_dump() for question in self.questions]
@@ -156,7 +156,9 @@ class RequestError(Exception):
 
 
 async def read_body(request: Request, model: type[BaseModel]) -> Any:
-    """The body as the model. Raises `RequestError`: too large, too slow, no JSON, or not what the model says."""
+    """Parse the body as the model. Raises `RequestError` for a body that is too large, too slow, no JSON, or
+    invalid.
+    """
     data = b""
     try:
         async with asyncio.timeout(READ_SECONDS):

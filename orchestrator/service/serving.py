@@ -23,10 +23,10 @@ from .app import Service
 from .front import MCP_PATH, Front
 
 Mounted = Callable[[Orchestrator, str], ASGIApp]
-"""Makes an application of an orchestrator, behind a token."""
+"""Makes an ASGI application of an orchestrator, with a token."""
 
 GRACE_SECONDS: Final = 10
-"""How long requests may take to end when the service stops."""
+"""Seconds in which requests must end when the service stops."""
 
 
 def serve(
@@ -41,7 +41,7 @@ def serve(
     viewer: Mounted | None = None,
     mcp: Mounted | None = None,
 ) -> None:
-    """Serve a project's goals over a store; `viewer` and `mcp` make what is served beside them on the same port.
+    """Serve a project's goals over a store; `viewer` and `mcp` make the applications on the same port.
 
     Raises `InputError` for tokens that cannot be read.
     """
@@ -58,7 +58,7 @@ def serve(
 
 
 def _beside(token: str, viewer: Mounted | None, mcp: Mounted | None) -> dict[str, str]:
-    """The lines about the parts beside the service, printed after its address."""
+    """The lines about viewer and MCP server, printed after the address."""
     addresses = {f"/?token={token}": "viewer"} if viewer is not None else {}
     return addresses | ({f"{MCP_PATH}   Authorization: Bearer {token}": "mcp"} if mcp is not None else {})
 
@@ -122,7 +122,7 @@ class _Server(uvicorn.Server):
                 loop.remove_signal_handler(number)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to stop."""
+        """Start to stop."""
         self._service.stopping.set()
         super().handle_exit(sig, frame)
 

@@ -1,6 +1,7 @@
-"""The viewer: a local web page over a store, to see what was decided and why, and to answer runs that wait.
+"""The viewer: a local web page over a store, which shows decisions with their reasons and takes answers for waiting
+runs.
 
-It needs the extra `ui`. `orchestrator ui` serves it; `create_app` makes it a part of somebody's own server.
+It needs the extra `ui`. `orchestrator ui` serves it; `create_app` returns it as an ASGI application for another server.
 """
 
 from .app import create_app

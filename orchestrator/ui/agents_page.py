@@ -19,7 +19,7 @@ from .security import Keys
 
 @dataclass(frozen=True, slots=True)
 class SkillShown:
-    """What to expect of an agent in one skill."""
+    """The expected competence of an agent in one skill."""
 
     skill: str
     declared: float | None
@@ -28,7 +28,7 @@ class SkillShown:
 
 @dataclass(frozen=True, slots=True)
 class AgentShown:
-    """An agent."""
+    """An agent as the page shows it."""
 
     name: str
     description: str
@@ -36,7 +36,7 @@ class AgentShown:
     gives: tuple[str, ...]
     cost: float | None
     price: float | None
-    """The price now; `None` while the agent is down, and where its program is not at hand."""
+    """The current price; `None` while the agent is down, and if its program is not loaded."""
     down: bool
     place: str
     overall: Estimate

@@ -1,4 +1,4 @@
-"""`create_app`: the addresses of the viewer and what answers each."""
+"""`create_app`: the routes of the viewer and their handlers."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
@@ -58,11 +58,11 @@ def create_app(
     hosts: Sequence[str] = LOOPBACK,
     any_address: bool = False,
 ) -> Starlette:
-    """The viewer as an ASGI application: over a store to look only, over an orchestrator to answer runs too.
+    """The viewer as an ASGI application: read-only over a store; over an orchestrator it also answers runs.
 
-    Whoever knows `token` may look: `/?token=...` exchanges it for a cookie. `hosts` are the names (without ports) that
-    a request may be addressed to; with `any_address` every numeric address too, for a viewer that listens on all.
-    Raises `ValueError` for an empty token.
+    `token` gives access: `/?token=...` exchanges it for a cookie. `hosts` are the accepted names in `Host` (without
+    ports); with `any_address` every numeric address too, for a viewer that listens on all interfaces. Raises
+    `ValueError` for an empty token.
     """
     if isinstance(store_or_orchestrator, Backend):
         backend = store_or_orchestrator
@@ -93,7 +93,7 @@ class _Viewer:
         self._pages = RunPages(backend, keys)
 
     def routes(self) -> list[Route]:
-        """Every address. A run's id may hold slashes: what follows it is matched first."""
+        """All routes. A run id may contain slashes, so routes with a suffix are matched first."""
         return [
             Route("/", self.runs),
             Route("/runs", self.runs),
@@ -114,11 +114,11 @@ class _Viewer:
     # -- looking: in threads, so that a slow store holds up nobody ---------------------------------------------------
 
     def runs(self, request: Request) -> Response:
-        """The runs."""
+        """The page of runs."""
         return runs_page(request, self._backend)
 
     def overview(self, request: Request) -> Response:
-        """The last day."""
+        """The page of the last day."""
         return overview_page(request, self._backend)
 
     def backtest(self, request: Request) -> Response:
@@ -130,14 +130,14 @@ class _Viewer:
         return tool_page(self._backend, self._keys, request.path_params["tool"])
 
     def run(self, request: Request) -> Response:
-        """One run, at a decision."""
+        """The page of one run at a decision."""
         page = self._pages.page(request, self._row(request))
         if page is None:
             raise HTTPException(404, "This run has no such decision.")
         return page
 
     def verify(self, request: Request) -> Response:
-        """Whether the record of a run is whole."""
+        """Verify the record of a run."""
         return self._pages.verification(self._row(request))
 
     def health(self, request: Request) -> Response:
@@ -159,7 +159,7 @@ class _Viewer:
     # -- acting --------------------------------------------------------------------------------------------------------
 
     async def answer(self, request: Request) -> Response:
-        """Continue with a waiting run."""
+        """Answer a waiting run."""
         form = await read_form(request, self._keys)
         row = await asyncio.to_thread(self._row, request)
         try:
@@ -174,7 +174,7 @@ class _Viewer:
         return RedirectResponse(run_path(row.run_id), status_code=303)
 
     async def set_circuit(self, request: Request) -> Response:
-        """Trip or restore by hand."""
+        """Trip or restore a circuit by hand."""
         form = await read_form(request, self._keys)
         name, to = unquote(form.get("name", "")), unquote(form.get("to", "")) or None
         reason, by = form.get("reason", "").strip()[:200], form.get("by", "").strip()[:200]
@@ -188,7 +188,7 @@ class _Viewer:
         return RedirectResponse("/health", status_code=303)
 
     async def feedback(self, request: Request) -> Response:
-        """Tell the learner how good work was."""
+        """Record feedback about an agent's work."""
         form = await read_form(request, self._keys)
         run_id, key = form.get("run", "").strip(), form.get("key", "").strip()
         try:
@@ -203,7 +203,7 @@ class _Viewer:
 
 
 def _one_of(word: str, known: Sequence[str]) -> str:
-    """The word, where it is known. Raises `InputError` for any other."""
+    """The word, if it is known. Raises `InputError` for any other."""
     if word not in known:
         raise InputError(f"There is no action {plain(word, 40)!r}. Known: {', '.join(known)}.")
     return word

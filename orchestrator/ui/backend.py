@@ -1,4 +1,4 @@
-"""`Backend`: what the viewer reads and acts on: a store, and an orchestrator where a project is loaded."""
+"""`Backend`: the data and actions of the viewer: a store, and an orchestrator if a project is loaded."""
 
 import asyncio
 from collections.abc import Callable
@@ -22,39 +22,39 @@ from orchestrator.selection.skills.storage import stored_handbook
 from orchestrator.store import Store
 
 FORM_TIMEOUT: Final = 3.0
-"""Seconds that a form waits for a run to continue; after that the page shows how it goes."""
+"""Seconds that a form waits for a run to continue; after that the page shows its progress."""
 
 
 @dataclass
 class Backend:
-    """A store, and whoever can act on its runs.
+    """A store, and an orchestrator that can act on its runs.
 
-    `orchestrator` is one that lives in this process; `opening` makes a fresh one over the same store for one action,
-    so that a viewer that is left open holds no stale health and no run.
+    `orchestrator` is one of this process; `opening` makes a new one over the same store for one action, so that a
+    viewer that stays open has no stale health and drives no run.
     """
 
     store: Store
     orchestrator: Orchestrator | None = None
     opening: Callable[[], Orchestrator] | None = None
     reading: Callable[[], Orchestrator] | None = None
-    """Makes one that has the project's tools and no store, to read of."""
+    """Makes an orchestrator with the project's tools and without a store, for reading."""
     no_project: str = ""
-    """Why there is no orchestrator, where one was asked for."""
+    """Why there is no orchestrator although one was requested."""
     problems: dict[str, str] = field(default_factory=dict[str, str])
-    """Run -> why going on with it failed, after the form that asked for it was answered."""
+    """Run -> why continuing it failed, after the response to the form was sent."""
     _project: Orchestrator | None = None
     _work: set[asyncio.Task[Any]] = field(default_factory=set[asyncio.Task[Any]])
 
     @property
     def can_act(self) -> bool:
-        """Whether runs can be answered from here."""
+        """Whether runs can be answered in this viewer."""
         return self.orchestrator is not None or self.opening is not None
 
     async def answer(self, run_id: str, answer: Any, by: str) -> None:
-        """Continue with a waiting run; returns when it has ended, waits again, or after `FORM_TIMEOUT` seconds.
+        """Answer a waiting run; returns when it has ended, waits again, or after `FORM_TIMEOUT` seconds.
 
-        Where its tools are not at hand the answer is kept in the store, for its program or a worker of its project.
-        Raises `OrchestratorError` for an answer that is none.
+        If its tools are not loaded, the answer is stored for its program or a worker of its project. Raises
+        `OrchestratorError` for an invalid answer.
         """
         self.problems.pop(run_id, None)
         task = asyncio.create_task(self._resume(run_id, answer, by), name=f"viewer:{run_id}")
@@ -86,7 +86,7 @@ class Backend:
             self.problems[run_id] = str(error) if isinstance(error, OrchestratorError) else type(error).__name__
 
     async def aclose(self) -> None:
-        """Let what is going on come to rest, and cancel what does not."""
+        """Wait for running actions, and cancel those that do not end."""
         if self._work:
             _, pending = await asyncio.wait(list(self._work), timeout=FORM_TIMEOUT)
             for task in pending:
@@ -94,7 +94,7 @@ class Backend:
             await asyncio.gather(*pending, return_exceptions=True)
 
     def project(self) -> Orchestrator | None:
-        """The project's tools and agents to read of; never to run anything with. Made once."""
+        """An orchestrator with the project's tools and agents for reading only; created once."""
         if self._project is None and self.reading is not None:
             self._project = self.reading()
         return self._project
@@ -102,19 +102,19 @@ class Backend:
     # -- health ------------------------------------------------------------------------------------------------------
 
     def health(self) -> HealthRegistry:
-        """What is known of the tools: the orchestrator's own registry, or one made of what the store holds."""
+        """The health of tools: the orchestrator's registry, or one loaded from the store."""
         if self.orchestrator is not None:
             return self.orchestrator.health
         return stored_health(self.store)
 
     def statuses(self) -> tuple[list[ToolHealth], list[tuple[str, str, ToolHealth]]]:
-        """The health of the tools, and of transitions that something is known of."""
+        """The health of the tools, and of transitions with observations."""
         registry = self.health()
         registry.poll()
         names = set(registry.touched()) | self._planned_tools()
         pairs = registry.touched_transitions()
         if self.orchestrator is not None and registry.known is not None:
-            known = {*registry.known(), START}  # what other programs that share the store call is not this one's
+            known = {*registry.known(), START}  # without tools of other programs that share the store
             names &= known
             pairs = tuple((a, b) for a, b in pairs if a in known and b in known)
         tools = sorted((registry.status(name) for name in names), key=worst_first)
@@ -147,7 +147,9 @@ class Backend:
         return names | self._planned_tools()
 
     def _planned_tools(self) -> set[str]:
-        """The tools of the orchestrator; else those that recent runs recorded, with the project's where it has them."""
+        """The tools of the orchestrator; else those of recent runs' records, replaced by the project's if it has
+        them.
+        """
         if self.orchestrator is not None:
             return set(self.orchestrator.graph.view().nodes)
         recorded, project = set(recorded_tools(self.store)), self.project()
@@ -155,7 +157,7 @@ class Backend:
         return own if recorded <= own else recorded
 
     def _is_program(self, orc: Orchestrator) -> bool:
-        """Whether an orchestrator has every tool of the recent runs, so that it stands for their program."""
+        """Whether an orchestrator has every tool of the recent runs, so that it is their program."""
         return orc is self.orchestrator or set(recorded_tools(self.store)) <= set(orc.graph.view().nodes)
 
     # -- agents ------------------------------------------------------------------------------------------------------
@@ -169,13 +171,13 @@ class Backend:
         return {name: (spec, None) for name, spec in recorded_agents(self.store).items()}
 
     def handbook(self) -> Handbook:
-        """What agents have shown."""
+        """The current handbook."""
         if self.orchestrator is not None:
             return self.orchestrator.selector.handbook
         return stored_handbook(self.store) or Handbook()
 
     def feedback(self, run_id: str, key: str, success: bool) -> None:
-        """Tell the learner how good the work behind a key was. Raises `OrchestratorError`."""
+        """Record how good the work behind a key was. Raises `OrchestratorError`."""
         if self.orchestrator is not None:
             self.orchestrator.feedback(run_id, key, success)
         else:

@@ -1,4 +1,4 @@
-"""The backtest: what the newest runs would have decided under another policy, and what that would have cost."""
+"""The backtest page: what the newest runs would have decided under another policy, and what that would have cost."""
 
 import time
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from .render_pages import render
 
 MOST_RUNS: Final = 500
 SECONDS: Final = 0.35
-"""How long one page replays; the command line replays a whole store."""
+"""Seconds for which one page replays runs; the command line replays a whole store."""
 SHOWN: Final = 100
 """Changed decisions that the page lists."""
 
@@ -31,7 +31,7 @@ def policy_names() -> list[str]:
 
 
 def backtest_page(request: Request, backend: Backend) -> HTMLResponse:
-    """The page: a form, and with a policy in the address what comes of it."""
+    """The page: a form, and with a policy in the address the result."""
     name, label = request.query_params.get("policy", ""), request.query_params.get("label", "").strip()[:200]
     names, error, found, complete = policy_names(), "", None, True
     if name and name not in names:
@@ -67,7 +67,7 @@ class _Timed:
         self._store = store
         self._filter = RunFilter(labels={key: value} if label else {})
         self.complete = True
-        """Whether no run was left out."""
+        """Whether all runs were replayed."""
 
     def __iter__(self) -> Iterator[RunRow]:
         deadline = time.monotonic() + SECONDS

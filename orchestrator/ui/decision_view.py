@@ -1,4 +1,4 @@
-"""`DecisionSnapshot`: everything a page shows of one decision, made from the records before it and the facts in it."""
+"""`DecisionSnapshot`: everything a page shows of one decision, computed from the records before it and its facts."""
 
 import math
 from collections.abc import Mapping
@@ -26,16 +26,16 @@ class Part:
     name: str
     usd: float
     share: float
-    """Of the price."""
+    """Its share of the price."""
 
 
 @dataclass(frozen=True, slots=True)
 class PricedTool:
-    """A tool with its price at that decision, and what the price is made of."""
+    """A tool with its price at that decision, and the terms of the price."""
 
     facts: PriceFacts
     price: float | None
-    """US dollars; `None` for what cannot be used."""
+    """US dollars; `None` for a tool that cannot be used."""
     parts: tuple[Part, ...]
     """Terms before they are multiplied, quality last; empty under a pricing of the user's own."""
     why: str = ""
@@ -50,7 +50,7 @@ class PricedTool:
 
 @dataclass(frozen=True)
 class DecisionSnapshot:
-    """One decision, and the run as it stood when it was made."""
+    """One decision, and the state of the run before it."""
 
     decision: Decision
     number: int
@@ -61,14 +61,14 @@ class DecisionSnapshot:
     problem: Problem
     view: GraphRevision | None
     prices: Mapping[str, PricedTool]
-    """By tool, as last recorded at that decision."""
+    """Price facts by tool, as last recorded at that decision."""
     policy: str
     runner_up: RunnerUp | None
     standard: bool
-    """Whether the prices are those of the framework's formula, so that their parts add up."""
+    """Whether the prices follow the framework's formula, so that their parts add up."""
 
     route_after: tuple[str, ...]
-    """The route that holds after the decision: the one it chose, or the one it continues with."""
+    """The route after the decision: the one it chose, or the current one."""
 
     @property
     def route(self) -> tuple[str, ...]:
@@ -82,8 +82,9 @@ class DecisionSnapshot:
         return tuple(dict.fromkeys(failures[each].tool for each in self.decision.answers if each in failures))
 
     def dearer(self, candidate: Candidate) -> float | None:
-        """By how many US dollars a candidate is more expensive than what was chosen in its place: a tool than the tool
-        that it would replace, anything else than the choice. `None` where the two cannot be compared."""
+        """Additional price of a candidate in US dollars: of a tool compared with the tool that it would replace, of
+        anything else compared with the choice. `None` if they cannot be compared.
+        """
         chosen: float | None = None
         if candidate.facts is not None and self.route:
             replaced = self.prices.get(candidate.reason.removeprefix("instead of "))
@@ -125,7 +126,7 @@ def _policy(data: Mapping[str, Any]) -> Policy | None:
 
 
 def _last_planned(history: RunHistory, position: int) -> Decision:
-    """The decision itself where it holds prices, else the last one before it that does."""
+    """The decision itself if it has prices, else the last one before it that has."""
     for _, decision in reversed(history.decisions[: position + 1]):
         if "prices" in decision.facts:
             return decision
@@ -184,7 +185,7 @@ def _is_standard(policy: Policy) -> bool:
 
 
 def _parts(facts: PriceFacts, policy: Policy) -> tuple[Part, ...]:
-    """The terms of the price, and the share that each has in it; only quality is not paid for each attempt."""
+    """The terms of the price with their shares; all but quality are paid for each attempt."""
     if not _is_standard(policy):
         return ()
     terms = standard(policy).terms(facts)

@@ -1,4 +1,4 @@
-"""The tool graph as it was at a decision, as shapes for a template to draw: what is where, and in what state."""
+"""The tool graph at a decision, as shapes with positions and states for a template."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from .folding import FoldedTools, folded, most_important, worth_drawing
 from .layout import Box, Layout, Placed, lay_out
 
 MOST_TOOLS = 40
-"""A drawing shows up to so many tools: those that matter first."""
+"""Maximum number of tools in a drawing, the most relevant first."""
 _CHAR = 7.7
 _PAD = 10.0
 _NAME = 24
@@ -33,13 +33,13 @@ class Shape:
     state: str
     """A tool: `chosen`, `done`, `running`, `dead` or nothing; a key: `given`, `made`, `goal` or nothing."""
     title: str
-    """In words, for people who do not see the drawing."""
+    """Text alternative for people who do not see the drawing."""
     price: str = ""
     """On the edge that leaves a tool."""
     chip_x: float = 0.0
-    """Where the price begins, from the left of the shape."""
+    """Horizontal position of the price, from the left of the shape."""
     focus: bool = False
-    """Whether it is what the decision is about: a drawing that is wider than its place opens there."""
+    """Whether the decision is about it: a drawing wider than the page is scrolled to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +118,13 @@ class _Artist:
         return f"Chosen: {route}." + (f" Cannot be used: {abridged(dead, ', ')}." if dead else "")
 
     def _is_inside(self, key: str) -> bool:
-        """Whether a key only leads from one tool of a fold to the next."""
+        """Whether a key only connects a tool of a fold with the next."""
         ends = {name for name in (*self.view.producers(key), *self.view.consumers(key)) if name in self.drawn}
         folds = {self.fold_of[name].id if name in self.fold_of else name for name in ends}
         return len(ends) > 1 and len(folds) == 1
 
     def _end(self, name: str) -> str:
-        """What an edge of a tool leads to in the drawing."""
+        """The shape to which an edge of a tool leads."""
         return self.fold_of[name].id if name in self.fold_of else f"t:{name}"
 
     # -- shapes ------------------------------------------------------------------------------------------------------
@@ -170,7 +170,7 @@ class _Artist:
 
     @property
     def focus(self) -> str:
-        """The tool that the decision is about: what failed, else where the chosen route begins."""
+        """The tool that the decision is about: the failed one, else the first of the chosen route."""
         return next((name for name in (*self.culprits, *self.snapshot.route_after) if name in self.tools), "")
 
     def _key(self, key: str, at: Placed) -> Shape:
@@ -202,7 +202,7 @@ class _Artist:
                     yield a, b, t.target, False, t.cost
 
     def _edged(self) -> Iterable[str]:
-        """The tools that edges are drawn of: of a fold of alternatives one has them all."""
+        """The tools whose edges are drawn: of a fold of alternatives, one that has all their edges."""
         seen = set[tuple[str, tuple[str, ...], tuple[str, ...]]]()
         for name in self.drawn:
             spec = self.view.nodes[name]

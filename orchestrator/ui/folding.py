@@ -1,4 +1,4 @@
-"""Which tools a drawing shows, and which a large one puts together: stretches of a chain, and alternatives, alike."""
+"""Which tools a drawing shows, and which a large drawing folds: parts of a chain, and alternatives."""
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -10,9 +10,9 @@ from orchestrator.graph.revision import GraphRevision
 from .decision_view import DecisionSnapshot
 
 SMALL: Final = 10
-"""A drawing of up to so many tools shows each."""
+"""A drawing of at most this number of tools folds none."""
 SHORTEST: Final = 3
-"""Tools that are worth putting together."""
+"""Minimum number of tools to fold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,18 +24,18 @@ class FoldedTools:
 
     @property
     def id(self) -> str:
-        """What the drawing knows it by."""
+        """Its id in the drawing."""
         return f"f:{self.tools[0]}"
 
 
 def worth_drawing(snapshot: DecisionSnapshot, view: GraphRevision) -> tuple[str, ...]:
-    """The tools of the past, and those that could lead to the goal."""
+    """The tools that were used, and those that could lead to the goal."""
     past, relevant = {*snapshot.problem.done, *snapshot.problem.running}, _leading_to(snapshot, view)
     return tuple(name for name in view.nodes if name in relevant or name in past)
 
 
 def most_important(snapshot: DecisionSnapshot, view: GraphRevision) -> tuple[str, ...]:
-    """Tools worth drawing, those first that matter most."""
+    """The tools to draw, the most relevant first."""
     problem = snapshot.problem
     first = [
         *snapshot.culprits,
@@ -74,7 +74,7 @@ def _leading_to(snapshot: DecisionSnapshot, view: GraphRevision) -> set[str]:
 def folded(
     names: Sequence[str], view: GraphRevision, state: Callable[[str], str], keep: Collection[str]
 ) -> tuple[FoldedTools, ...]:
-    """What to put together of these tools; those to `keep` stay as they are, and the ends of a chain."""
+    """The folds of these tools; those in `keep` and the ends of a chain are not folded."""
     if len(names) <= SMALL:
         return ()
     found = [run[1:-1] for run in _chains(names, view, state, keep)]
@@ -85,7 +85,7 @@ def folded(
 def _chains(
     names: Sequence[str], view: GraphRevision, state: Callable[[str], str], keep: Collection[str]
 ) -> list[list[str]]:
-    """Tools in a row: each is the only one that takes from the one before it, which is all that it takes."""
+    """Chains: each tool takes only from the previous one and is its only consumer."""
     drawn = set(names)
     after: dict[str, str] = {}
     for name in names:
@@ -104,7 +104,7 @@ def _chains(
 
 
 def _givers(name: str, view: GraphRevision, drawn: set[str]) -> set[str]:
-    """What a tool takes from, by keys and transitions."""
+    """The tools from which a tool takes keys or transitions."""
     spec = view.nodes[name]
     by_key = {giver for key in (*spec.needs, *spec.optional) for giver in view.producers(key) if giver in drawn}
     return by_key | {transition.source for transition in view.incoming(name)}
@@ -113,7 +113,7 @@ def _givers(name: str, view: GraphRevision, drawn: set[str]) -> set[str]:
 def _alternatives(
     names: Iterable[str], view: GraphRevision, state: Callable[[str], str], keep: Collection[str]
 ) -> list[list[str]]:
-    """Tools that take and give the same, and have no transitions."""
+    """Tools with the same needs and gives and without transitions."""
     groups: dict[tuple[object, ...], list[str]] = defaultdict(list)
     sources = {transition.source for transition in view.transitions}
     for name in names:

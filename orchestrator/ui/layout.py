@@ -1,7 +1,7 @@
-"""Where the nodes of a layered drawing go: ranks by longest path, order by barycentres, few crossings.
+"""Layout of a layered drawing: ranks by longest path, order by barycentres, few crossings.
 
 After Sugiyama, Tagawa and Toda, "Methods for visual understanding of hierarchical system structures" (1981). Pure and
-deterministic; an edge over several ranks gets bends, so that it runs around what lies between.
+deterministic; an edge over several ranks gets bends, so that it avoids the nodes between.
 """
 
 import itertools
@@ -13,12 +13,12 @@ SWEEPS: Final = 12
 RANK_GAP: Final = 44.0
 NODE_GAP: Final = 18.0
 BEND: Final = "\0bend"
-"""What begins the name of a bend; no tool or key is named so."""
+"""Prefix of the name of a bend; no tool or key has such a name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """Something to place, by its size."""
+    """A node with its size."""
 
     id: str
     width: float
@@ -27,7 +27,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """Where a box is: its left upper corner."""
+    """The position of a box: its upper left corner."""
 
     x: float
     y: float
@@ -37,7 +37,7 @@ class Placed:
 
 @dataclass
 class Layout:
-    """A finished drawing: boxes by id, and for each edge the places that it passes, in order."""
+    """A finished layout: boxes by id, and for each edge the points that it passes, in order."""
 
     width: float = 0.0
     height: float = 0.0
@@ -59,7 +59,7 @@ def lay_out(boxes: Sequence[Box], edges: Iterable[tuple[str, str]]) -> Layout:
 
 
 def _without_cycles(nodes: list[str], edges: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The edges, those that lead back turned around."""
+    """The edges, with those that close a cycle reversed."""
     after: dict[str, list[str]] = {node: [] for node in nodes}
     for a, b in edges:
         after[a].append(b)
@@ -86,7 +86,7 @@ def _without_cycles(nodes: list[str], edges: list[tuple[str, str]]) -> list[tupl
 
 
 def _ranks(nodes: list[str], edges: list[tuple[str, str]]) -> dict[str, int]:
-    """Longest paths from the left; what nothing leads to is drawn up to what it leads to."""
+    """Ranks by longest path; a node without predecessors is moved next to its successors."""
     before: dict[str, list[str]] = {node: [] for node in nodes}
     after: dict[str, list[str]] = {node: [] for node in nodes}
     for a, b in edges:
@@ -95,7 +95,7 @@ def _ranks(nodes: list[str], edges: list[tuple[str, str]]) -> dict[str, int]:
     waiting = {node: len(before[node]) for node in nodes}
     ready = [node for node in nodes if not waiting[node]]
     rank = dict.fromkeys(nodes, 0)
-    for node in ready:  # grows while it is read
+    for node in ready:  # grows during the iteration
         for step in after[node]:
             rank[step] = max(rank[step], rank[node] + 1)
             waiting[step] -= 1
@@ -192,7 +192,7 @@ def _placed(known: Mapping[str, Box], order: list[list[str]], links: list[tuple[
 
 
 def _centers(order: list[list[str]], links: list[tuple[str, str]], height: Mapping[str, float]) -> dict[str, float]:
-    """Vertical centres: drawn to the mean of the neighbours, at a distance from those above and below."""
+    """Vertical centres: near the mean of the neighbours, with a minimum distance within a layer."""
     left, right = _neighbours(links)
     center: dict[str, float] = {}
     for layer in order:
@@ -211,9 +211,11 @@ def _centers(order: list[list[str]], links: list[tuple[str, str]], height: Mappi
 
 
 def _apart(layer: list[str], wished: list[float], height: Mapping[str, float]) -> list[float]:
-    """The wishes kept in order and apart: blocks that touch are moved to the mean of what they wish."""
+    """The desired positions in order and with minimum distances: touching blocks move to the mean of their desired
+    positions.
+    """
     blocks: list[tuple[float, list[int], list[float]]] = []
-    """Place of the first, indices, and each one's distance from the first."""
+    """Position of the first, indices, and distances from the first."""
     for n, wish in enumerate(wished):
         blocks.append((wish, [n], [0.0]))
         while len(blocks) > 1:

@@ -1,4 +1,4 @@
-"""The overview: runs, healed share, escalations and spend by hour, and what needs somebody now."""
+"""The overview: runs, healed share, escalations and spending by hour, and what needs attention now."""
 
 import time
 from collections import Counter
@@ -21,12 +21,12 @@ from .render_pages import render
 
 HOURS: Final = 24
 MAX_RUNS: Final = 2_000
-"""Runs that one page adds up, the newest."""
+"""Number of newest runs that one page summarises."""
 
 
 @dataclass
 class Hour:
-    """What was going on in one hour."""
+    """The runs of one hour."""
 
     begins: float
     """Seconds since the epoch."""
@@ -41,7 +41,7 @@ class Hour:
 
     @property
     def healed_share(self) -> float | None:
-        """Of the runs in which a call failed, the share that reached a goal; `None` where none failed."""
+        """The share of runs that reached a goal among those in which a call failed; `None` if there are none."""
         return self.healed / self.failed if self.failed else None
 
     def add(self, row: RunRow) -> None:
@@ -62,12 +62,12 @@ class Overview:
     hours: list[Hour]
     total: Hour
     by_failure: Counter[str] = field(default_factory=Counter[str])
-    """Runs by the class of failure that they met."""
+    """Number of runs by failure class."""
     by_policy: Counter[str] = field(default_factory=Counter[str])
 
     @property
     def busiest(self) -> int:
-        """Runs in the busiest hour, at least 1."""
+        """Number of runs in the busiest hour, at least 1."""
         return max(1, *(hour.runs for hour in self.hours))
 
 

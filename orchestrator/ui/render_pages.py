@@ -20,7 +20,7 @@ STATIC: Final = Path(__file__).parent / "static"
 
 
 def harmless(value: Any) -> Any:
-    """Text without control characters and direction marks; what is escaped already stays as it is.
+    """Text without control characters and direction marks; markup that is already escaped is unchanged.
 
     It is applied to every expression of every template, before escaping.
     """
@@ -28,12 +28,12 @@ def harmless(value: Any) -> Any:
 
 
 def shown_time(at: float | None) -> str:
-    """A time as people read it, in this machine's time zone."""
+    """A time for people, in this machine's time zone."""
     return "-" if at is None else datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def iso(at: float) -> str:
-    """A time for machines."""
+    """A time in ISO 8601."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -60,7 +60,7 @@ def run_path(run_id: str, decision: str = "") -> str:
 
 @cache
 def version_of(name: str) -> str:
-    """A few letters that change with a static file."""
+    """A short digest of a static file, for its address."""
     return sha256((STATIC / name).read_bytes()).hexdigest()[:10]
 
 
@@ -77,7 +77,7 @@ def _number(value: float) -> str:
 
 
 def _lines(text: str) -> Markup:
-    """Text of several lines, made harmless and escaped."""
+    """Text of several lines, sanitised and escaped."""
     return escape(plain_lines(text))
 
 
@@ -87,7 +87,7 @@ def _percent(value: float) -> str:
 
 @cache
 def environment() -> Environment:
-    """The templates."""
+    """The template environment."""
     made = Environment(
         loader=PackageLoader("orchestrator.ui"),
         autoescape=True,
@@ -117,5 +117,5 @@ def environment() -> Environment:
 
 
 def render(name: str, status: int = 200, **values: Any) -> HTMLResponse:
-    """A page."""
+    """Render a page."""
     return HTMLResponse(environment().get_template(name).render(**values), status_code=status)

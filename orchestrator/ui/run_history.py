@@ -1,4 +1,4 @@
-"""`RunHistory`: a run read once from its records. Events, rows of the timeline, failures with answers, escalations."""
+"""`RunHistory`: a run read from its records: events, rows of the timeline, failures with answers, escalations."""
 
 import gc
 from collections import OrderedDict
@@ -24,11 +24,11 @@ from orchestrator.store.protocol import Store
 from orchestrator.store.rows import Record, RunRow
 
 MOST_VERIFIED: Final = 5000
-"""Records that are checked while a page is made; more are checked when asked for."""
+"""Number of records that are verified when a page is built; more are verified on request."""
 BETWEEN: Final = 2000
 """Events between two checkpoints."""
 KEPT: Final = 4
-"""Runs whose histories are kept, so that stepping through one reads it once."""
+"""Number of cached histories, so that stepping through a run reads it once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,38 +55,38 @@ class TimelineRow:
 
 @dataclass(frozen=True)
 class RunHistory:
-    """A run, read."""
+    """The history of a run."""
 
     row: RunRow
     events: tuple[tuple[int, Event], ...]
-    """Number of the record, and its event."""
+    """Record numbers and events."""
     rows: tuple[TimelineRow, ...]
     decisions: tuple[tuple[int, Decision], ...]
-    """Index in `events`, and the decision."""
+    """Indices in `events`, and the decisions."""
     answers: dict[str, AnsweringDecision]
     escalations: tuple[ExplainedEscalation, ...]
     inputs: tuple[str, ...]
     state: RunState
-    """Where the run stands, or stood when it ended."""
+    """The current or final state of the run."""
     checkpoints: tuple[tuple[int, RunState], ...]
-    """Where the run stood before some of the events, so that a decision late in a long run needs not fold it all."""
+    """States before some of the events, so that a decision late in a long run does not fold all events."""
     damaged: int
     """Records that could not be read."""
     verification: Verification | None = None
-    """Of the very records that this was read from; `None` where there are so many that it is made when asked for."""
+    """The verification of these records; `None` for a long run, which is verified on request."""
 
     @property
     def ending(self) -> str:
-        """Why the run reached no goal, as its last decision says; empty where that says nothing."""
+        """Why the run reached no goal, from its last decision; empty if unknown."""
         last = self.decisions[-1][1] if self.decisions else None
         return last.reason if last is not None and last.kind in IMPASSE_KINDS else ""
 
     def position(self, decision: str) -> int | None:
-        """Where a decision is among the decisions."""
+        """The index of a decision among the decisions."""
         return next((n for n, (_, each) in enumerate(self.decisions) if each.id == decision), None)
 
     def state_before(self, position: int) -> RunState:
-        """Where the run stood when a decision was made: the fold of the events before it."""
+        """The state before a decision: the fold of the events before it."""
         end = self.decisions[position][0]
         start, kept = max((each for each in self.checkpoints if each[0] <= end), key=lambda each: each[0])
         state = _copied(kept)
@@ -104,7 +104,7 @@ class Library:
         self._lock = Lock()
 
     def history(self, row: RunRow) -> RunHistory:
-        """The history of a run as it is now."""
+        """The current history of a run."""
         key = (row.run_id, row.count, row.head)
         with self._lock:
             found = self._kept.get(key)
@@ -118,7 +118,7 @@ class Library:
 
     def _read(self, row: RunRow) -> RunHistory:
         records = self._store.records(row.run_id)
-        if not row.status.ended and len(records) > row.count:  # it went on in between
+        if not row.status.ended and len(records) > row.count:  # it continued meanwhile
             records = records[: row.count]
         made = read_history(row, records)
         if row.count <= MOST_VERIFIED:
@@ -126,7 +126,7 @@ class Library:
         return made
 
     def verification(self, row: RunRow) -> Verification:
-        """Whether the record of a run is whole, however long it is."""
+        """Verify the record of a run of any length."""
         found = self.history(row)
         if found.verification is not None:
             return found.verification
@@ -144,7 +144,7 @@ class Library:
 
 @contextmanager
 def _not_collecting() -> Generator[None]:
-    """No search for cycles while very many objects are made that all stay: it would take half of the time."""
+    """Disable garbage collection while many long-lived objects are created: it would take half of the time."""
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -155,7 +155,7 @@ def _not_collecting() -> Generator[None]:
 
 
 def verified(row: RunRow, records: Sequence[Record], store: Store) -> Verification:
-    """Whether these records are whole and unchanged, and the graphs that they name are those they were decided on."""
+    """Verify that these records are complete and unchanged, and that their graphs have the recorded digests."""
     problems = check_chain(records, row)
     digests = {digest for record in records if isinstance(digest := record.body.get("graph"), str) and digest}
     problems += [f"the graph {digest[:12]!r} {wrong}" for digest in sorted(digests) if (wrong := _wrong(store, digest))]
@@ -173,7 +173,7 @@ def _wrong(store: Store, digest: str) -> str:
 
 
 def read_history(row: RunRow, records: Sequence[Record]) -> RunHistory:
-    """The history that a run's records tell; what cannot be read is counted and left out."""
+    """The history from a run's records; unreadable records are counted and left out."""
     known = [(record.seq, readable_event(record)) for record in records if record.kind != CLOSED]
     events = tuple((seq, event) for seq, event in known if event is not None)
     state, describer = RunState(row.run_id), EventDescriber()
@@ -184,7 +184,7 @@ def read_history(row: RunRow, records: Sequence[Record]) -> RunHistory:
         if index % BETWEEN == 0:
             checkpoints.append((index, _copied(state)))
         state.apply(event)
-        if not isinstance(event, CallStarted | CallEnded):  # calls have bars of their own
+        if not isinstance(event, CallStarted | CallEnded):  # calls have their own rows
             describer.take(seq, event, state)
         if isinstance(event, Decided):
             decisions.append((index, event.decision))
@@ -205,7 +205,7 @@ def read_history(row: RunRow, records: Sequence[Record]) -> RunHistory:
 
 
 def _copied(state: RunState) -> RunState:
-    """The same state, in containers of its own; what they hold never changes."""
+    """A copy of the state with its own containers, whose elements are immutable."""
     made = copy(state)
     for each in fields(state):
         value = getattr(state, each.name)

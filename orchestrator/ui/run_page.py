@@ -1,4 +1,4 @@
-"""One run: its timeline beside the tool graph as it was at a decision, its failures, and the form to answer it."""
+"""The page of one run: its timeline, the tool graph at a decision, its failures, and the form to answer it."""
 
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -30,10 +30,10 @@ from .timeline import timeline
 MOST_FAILURES: Final = 100
 MOST_CHILDREN: Final = 500
 MOST_LOOKED_INTO: Final = 100
-"""Child runs whose own children are looked up for a page."""
+"""Maximum number of child runs whose own children are read for a page."""
 _WELL: Final = (Status.REACHED, Status.DEMOTED)
 MOST_ROWS: Final = 12
-"""Rows of a table that are shown; the rest is folded."""
+"""Number of rows of a table that are shown; the rest is folded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,33 +45,33 @@ class Descendant:
 
     @property
     def in_trouble(self) -> bool:
-        """Whether it, or one below it, reached nothing or has not ended."""
+        """Whether it, or a run below it, reached no goal or has not ended."""
         return self.row.status not in _WELL or any(c.in_trouble for c in self.children)
 
 
 @dataclass(frozen=True, slots=True)
 class QuestionView:
-    """What a waiting run asks: the question, and the numbered answers with what each still needs."""
+    """The question of a waiting run, and the numbered answers with the values that each needs."""
 
     question: Question
     choices: tuple[tuple[int, str, str], ...]
-    """Number, text, and what is to be filled in (empty for nothing)."""
+    """Number, text, and the value to fill in (empty for none)."""
     kind: str
     subject: str = ""
     """The tool that it is about."""
     spec: ToolSpec | None = None
     """That tool, as recorded."""
     price: float | None = None
-    """What its step was planned at, in US dollars."""
+    """The planned price of its step in US dollars."""
 
     @property
     def holes(self) -> tuple[str, ...]:
-        """What any of the choices needs."""
+        """The values that any of the choices needs."""
         return tuple(dict.fromkeys(hole for *_, hole in self.choices if hole))
 
 
 class RunPages:
-    """Pages of single runs; what was read of the last few is kept."""
+    """Pages of single runs; the last few histories are cached."""
 
     def __init__(self, backend: Backend, keys: Keys) -> None:
         self._backend = backend
@@ -120,7 +120,7 @@ class RunPages:
 
 
 def descent_of(store: Store, children: Sequence[RunRow]) -> tuple[Descendant, ...]:
-    """The tree below a run, those in trouble first. Of a large one the upper levels."""
+    """The tree of child runs, failed and unfinished ones first; only the upper levels of a large tree."""
     below: dict[str, list[RunRow]] = {}
     waiting = deque(sorted(children, key=lambda row: row.status in _WELL))
     while waiting and len(below) < MOST_LOOKED_INTO:
@@ -166,9 +166,9 @@ def _steps(history: RunHistory, position: int) -> dict[str, Any]:
 
 
 def opening_decision(history: RunHistory) -> int:
-    """The place of the decision that a page opens on: why a run did not reach its goal, else how it was healed.
+    """The index of the decision that a page shows first: why a run did not reach its goal, else how it was healed.
 
-    The last decision where nothing went wrong; -1 where there is none yet.
+    The last decision if nothing failed; -1 if there is none yet.
     """
     kinds = [decision.kind for _, decision in history.decisions]
     reached = history.row.status is Status.REACHED
@@ -181,7 +181,9 @@ def opening_decision(history: RunHistory) -> int:
 
 
 def asked_of(history: RunHistory, store: Store | None = None) -> QuestionView | None:
-    """What the run waits for; `None` when the record does not say. `store` has the graph, for what it is about."""
+    """What the run waits for; `None` if the record does not say. `store` has the graph, for the tool of the
+    question.
+    """
     state = history.state
     if state.question is None or state.impasse is None:
         return None
@@ -200,7 +202,7 @@ def asked_of(history: RunHistory, store: Store | None = None) -> QuestionView | 
 
 
 def _price_of(history: RunHistory, tool: str) -> float | None:
-    """What a tool was priced at in the last decision that names it."""
+    """The price of a tool in the last decision that names it."""
     for _, decision in reversed(history.decisions):
         for candidate in decision.candidates:
             if candidate.name == tool and candidate.price is not None:

@@ -22,7 +22,7 @@ from .render_pages import render
 PAGE: Final = 50
 MOST_OFFSET: Final = 10_000_000
 MOST_SCANNED: Final = 1_000
-"""Matching runs that are counted where the store has no index for a filter."""
+"""Maximum number of matching runs that are counted for a filter without an index."""
 TAKEN: Final[dict[str, tuple[str, ...]]] = {
     "status": tuple(map(str, Status)),
     "failure": tuple(map(str, FailureKind)),
@@ -30,13 +30,13 @@ TAKEN: Final[dict[str, tuple[str, ...]]] = {
     "healed": ("0", "1"),
     **dict.fromkeys(("q", "label", "tool", "since", "page"), ()),
 }
-"""The filters of an address and the values that they take; none listed: any text."""
+"""The filters in an address and their possible values; none: any text."""
 TIMES: Final = (("", "any time"), ("1h", "the last hour"), ("24h", "the last day"), ("7d", "the last week"))
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What is looked for."""
+    """The filter in the address of the page."""
 
     status: Status | None = None
     search: str = ""
@@ -49,11 +49,11 @@ class Filter:
     since: str = ""
     page: int = 1
     problem: str = field(default="", compare=False)
-    """What made no sense in the address."""
+    """The invalid parts of the address."""
 
     @classmethod
     def of(cls, request: Request) -> "Filter":
-        """What the address says; invalid parts are ignored and reported."""
+        """Parse the address; invalid parts are ignored and reported."""
         query = request.query_params
         wrong_time = _wrong_time(query)
         status, failure, page = query.get("status", ""), query.get("failure", ""), query.get("page", "1")
@@ -89,7 +89,7 @@ class Filter:
 
     @property
     def narrowed(self) -> bool:
-        """Whether more than status and search is asked for."""
+        """Whether it has more than a status and a search."""
         return bool(self.label or self.tool or self.failure or self.healed or self.since)
 
     def of_status(self, status: Status | None) -> RunFilter:

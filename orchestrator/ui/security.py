@@ -1,7 +1,8 @@
 """Access to the viewer: a token in the printed address, a cookie, Host and Origin checks, signed forms.
 
-A page on the internet can make a browser call loopback: so the name in `Host` must be ours (DNS rebinding), `Origin`
-must be this page itself, the cookie is `SameSite=Strict`, and a form carries a value that no other page can read.
+A page on the internet can make a browser send requests to loopback. So `Host` must be an expected name (against DNS
+rebinding), `Origin` must be the viewer itself, the cookie is `SameSite=Strict`, and a form contains a value that no
+other page can read.
 """
 
 import asyncio
@@ -45,7 +46,7 @@ HEADERS: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True)
 class Keys:
-    """What is derived from the token; none of it gives the token away."""
+    """Keys derived from the token, which do not reveal it."""
 
     token: str
 
@@ -65,7 +66,7 @@ class Keys:
 
     @property
     def form(self) -> str:
-        """What every form carries."""
+        """The value that every form contains."""
         return self._sign("form")
 
     def _sign(self, what: str) -> str:
@@ -73,7 +74,7 @@ class Keys:
 
 
 class Guard:
-    """Lets through who has the cookie, exchanges the token for it, and refuses everybody else with 403."""
+    """Admits requests with the cookie, exchanges the token for it, and rejects all others with 403."""
 
     def __init__(self, app: ASGIApp, keys: Keys, hosts: Sequence[str] = LOOPBACK, *, any_address: bool = False) -> None:
         self._app = app
@@ -94,7 +95,7 @@ class Guard:
         await (self._app if answer is None else answer)(scope, receive, _with_headers(send))
 
     def _answer(self, request: Request) -> Response | None:
-        """What is answered instead of the page; `None` lets the request through."""
+        """The response of a rejected request; `None` if the request is admitted."""
         hosts = request.headers.getlist("host")
         if len(hosts) != 1 or not self._ours(hosts[0]):
             return _refused("this address is not one that the viewer answers to")

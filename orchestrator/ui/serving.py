@@ -21,9 +21,9 @@ from .backend import Backend
 from .security import LOOPBACK
 
 REQUEST_SECONDS: Final = 10.0
-"""From the first moment of a connection, or of a further request on it, to the request's last byte."""
+"""Seconds from the start of a connection, or of a further request on it, to the request's last byte."""
 RESPONSE_SECONDS: Final = 60.0
-"""From there to the response's last byte."""
+"""Seconds from there to the response's last byte."""
 
 
 class TimedProtocol(H11Protocol):
@@ -53,7 +53,7 @@ class TimedProtocol(H11Protocol):
             self._limit(self.request_seconds)
 
     def on_response_complete(self) -> None:
-        """End the limit; the pause until the next request is uvicorn's to limit."""
+        """End the limit; uvicorn limits the pause until the next request."""
         self._receiving = False
         self._cancel()
         super().on_response_complete()
@@ -109,7 +109,7 @@ def serve(
 
 
 def _opened(store: Store | str | Path) -> Store:
-    """The store; looking must not make one."""
+    """The store; reading must not create one."""
     if isinstance(store, str | Path) and "://" not in str(store) and not Path(store).expanduser().is_file():
         raise InputError(
             f"There is no store at {str(store)!r} yet: nothing has been run here. --store names another one."
@@ -118,7 +118,9 @@ def _opened(store: Store | str | Path) -> Store:
 
 
 def _over(store: Store, where: Store | str | Path, folder: Path | None, policy: str) -> Backend:
-    """A backend that makes an orchestrator of the project for each action. Raises for a folder that is wrong."""
+    """A backend that makes an orchestrator of the project for each action. Raises `DefinitionError` for an invalid
+    project.
+    """
     try:
         loaded = load_project(folder if folder is not None else catalog_root())
     except OrchestratorError as error:
@@ -142,7 +144,7 @@ def _listen(host: str, port: int) -> socket.socket:
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         made.bind((host, port))
-        made.listen()  # who comes as soon as the address is printed waits a moment, and is not turned away
+        made.listen()  # early requests wait in the backlog instead of being refused
     except (OSError, OverflowError) as error:
         made.close()
         raise InputError(f"{host}:{port} cannot be listened on ({error}). --host and --port name another.") from None

@@ -1,4 +1,4 @@
-"""The timeline of a run page: lines with bars on one axis, what went well folded, an overview of a long run."""
+"""The timeline of a run page: lines with bars on one axis, successful calls folded, an overview of a long run."""
 
 import itertools
 from collections.abc import Iterable, Sequence
@@ -14,20 +14,20 @@ from .run_history import RunHistory, TimelineRow
 GAP_SHARE = 0.03
 """Width of a compressed gap, as a share of the axis."""
 SHORTEST = 1e-9
-"""Seconds: what is shorter in all would make the scale overflow."""
+"""Minimum total length in seconds; a shorter one would overflow the scale."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Seconds since the run began -> a place in [0, 1]."""
+    """Maps seconds since the run began to a position in [0, 1]."""
 
     points: tuple[tuple[float, float], ...]
-    """(second, place), both ascending."""
+    """Pairs (second, position), both ascending."""
     gaps: tuple[tuple[float, float], ...] = ()
-    """(place, seconds) of the gaps that are drawn short."""
+    """Pairs (position, seconds) of compressed gaps."""
 
     def place(self, at: float) -> float:
-        """Where a second lies."""
+        """The position of a second."""
         for (before, left), (after, right) in zip(self.points, self.points[1:], strict=False):
             if at <= after:
                 share = (at - before) / (after - before) if after > before else 0.0
@@ -36,7 +36,7 @@ class Scale:
 
 
 def scale_of(spans: Iterable[tuple[float, float]]) -> Scale:
-    """The axis over these spans of time, which may overlap; those without length are moments."""
+    """The axis over these spans of time, which may overlap and may have no length."""
     merged: list[list[float]] = []
     for start, end in sorted(spans):
         if merged and start <= merged[-1][1]:
@@ -71,7 +71,7 @@ WINDOW: Final = 150
 MOST_MARKS: Final = 300
 """Marks on the overview of a long timeline."""
 LONG: Final = 40
-"""Lines from which calls that worked are put together."""
+"""Number of lines from which successful calls are folded."""
 SHORTEST_FOLD: Final = 4
 _CHILD_STATES: Final = {Status.REACHED: "ok", Status.DEMOTED: "ok", Status.ESCALATED: "failed", Status.WAITING: "asked"}
 
@@ -88,13 +88,13 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """Calls in a row that worked at their first attempt, or child runs that did: one line of a long timeline."""
+    """Successive calls, or child runs, that succeeded at the first attempt: one line of a long timeline."""
 
     lines: tuple[Shown, ...]
 
     @property
     def kind(self) -> str:
-        """What its lines are: `call` or `child`."""
+        """The kind of its lines: `call` or `child`."""
         return self.lines[0].row.kind
 
     @property
@@ -105,7 +105,7 @@ class Fold:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Something of a long timeline that is worth a look, on the overview above it."""
+    """A mark on the overview of a long timeline."""
 
     state: str
     """`failed`, `asked`, `running`, `decided`, or `current` for the decision that is shown."""
@@ -135,7 +135,7 @@ def _with_children(history: RunHistory, children: Sequence[RunRow]) -> tuple[Tim
 
 
 def _folded(lines: list[Shown]) -> list[Shown | Fold]:
-    """Long timelines with calls in a row that worked at once put into one line each."""
+    """Fold successive successful calls of a long timeline."""
     if len(lines) < LONG:
         return list(lines)
     found: list[Shown | Fold] = []
@@ -154,7 +154,7 @@ def _quiet(line: Shown) -> bool:
 
 
 def timeline(asked: str, history: RunHistory, current: str, children: Sequence[RunRow]) -> dict[str, Any]:
-    """The lines around the selected decision `current`, or those from the number that was asked for."""
+    """The lines around the selected decision `current`, or those from the requested number."""
     rows = _with_children(history, children)
     start = _start(asked, rows, current)
     window = rows[start : start + WINDOW]
@@ -175,12 +175,12 @@ def timeline(asked: str, history: RunHistory, current: str, children: Sequence[R
 
 
 def _ends(rows: Sequence[TimelineRow], last: float) -> list[tuple[float, float]]:
-    """When each row began and ended; what continues lasts until now."""
+    """Start and end of each row; a row without an end lasts until now."""
     return [(row.at, last if row.state == "running" else row.until or row.at) for row in rows]
 
 
 def _marks(history: RunHistory, rows: Sequence[TimelineRow], current: str, scale: Scale) -> list[Mark]:
-    """Where in a long run something failed, was asked or decided: failures first, in the order of time."""
+    """Marks of a long run: failures, questions and decisions; failures take precedence; in order of time."""
     found: list[Mark] = []
     for row in rows:
         answer = history.answers.get(row.failure.id) if row.failure is not None else None

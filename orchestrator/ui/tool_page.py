@@ -21,7 +21,7 @@ from .render_pages import render
 from .security import Keys
 
 MOST_RUNS: Final = 50
-"""The newest runs that called the tool, whose records are read."""
+"""Number of newest runs of the tool whose records are read."""
 MOST_NOTES: Final = 30
 _KINDS: Final = tuple(kind.__name__ for kind in (CallEnded, SignalRaised, ToolExcluded))
 
@@ -44,7 +44,7 @@ class HourOfCalls:
 
 @dataclass
 class Trend:
-    """What the records of some runs say of a tool."""
+    """The history of a tool in the records of some runs."""
 
     buckets: dict[int, HourOfCalls] = field(default_factory=dict[int, HourOfCalls])
     """Hour since the epoch -> its calls."""
@@ -52,7 +52,7 @@ class Trend:
     """(time, run, what happened): failures, signals, exclusions."""
 
     def take(self, run_id: str, event: Event, tool: str) -> None:
-        """Count one event, where it is about the tool."""
+        """Count one event if it is about the tool."""
         match event:
             case CallEnded() if event.tool == tool and not event.cancelled and not event.asked:
                 hour = int(event.at // 3600)
