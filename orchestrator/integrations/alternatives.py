@@ -1,4 +1,4 @@
-"""`alternatives=` of agents and of the gateway: which tools may stand in for which, and with what arguments."""
+"""`alternatives=` of agents and of the gateway: which tools may replace which, and with what arguments."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -7,18 +7,18 @@ from typing import Any, cast
 from orchestrator.core.errors import DefinitionError
 
 Arguments = Mapping[str, str] | Callable[[dict[str, Any]], Mapping[str, Any]]
-"""The arguments of an alternative: its parameter -> the parameter of the tool it stands in for, or a function."""
+"""The arguments of an alternative: its parameter -> the parameter of the replaced tool, or a function."""
 
 
 @dataclass(frozen=True)
 class FallbackTool:
-    """A tool that may answer for another one."""
+    """A tool that may replace another one."""
 
     name: str
     arguments: Arguments | None = None
 
     def mapped(self, given: Mapping[str, Any], takes: Iterable[str]) -> dict[str, Any]:
-        """The arguments of a call, as this tool takes them."""
+        """The arguments of a call, mapped to the parameters of this tool."""
         if callable(self.arguments):
             return dict(self.arguments(dict(given)))
         names = self.arguments or {}
@@ -56,7 +56,7 @@ def read_alternatives(
 
 
 def _items(listed: Any) -> Iterable[Any]:
-    """What is listed for one tool, one by one; a mapping is its pairs."""
+    """The alternatives of one tool as a list; a mapping gives its pairs."""
     if isinstance(listed, Mapping):
         return cast("Mapping[str, Any]", listed).items()
     return [listed] if isinstance(listed, str) else listed

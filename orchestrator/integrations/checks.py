@@ -1,4 +1,4 @@
-"""Checks before a run: missing packages, keys of models, health checks; and copies that cost."""
+"""Checks before a run: missing packages, keys of models, health checks, and expensive copies of values."""
 
 import asyncio
 import dis
@@ -47,7 +47,7 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "llm": ("langchain", "langchain_openai", "langchain_anthropic", "langchain_ollama", "genai_prices"),
     "http": ("httpx", "yaml"),
 }
-"""Extra -> the modules that it brings."""
+"""Extra -> the modules that it installs."""
 CHECK_SECONDS: Final = 10.0
 """Seconds that a health check may take."""
 _CONTAINERS: Final = (list, dict, set, tuple)
@@ -55,7 +55,7 @@ _CONTAINERS: Final = (list, dict, set, tuple)
 
 @dataclass(frozen=True)
 class ToolCheck:
-    """What was found about a tool."""
+    """The findings about a tool."""
 
     name: str
     problems: tuple[str, ...] = ()
@@ -69,7 +69,7 @@ def missing_modules(extra: str) -> list[str]:
 
 
 async def check_tool(tool: Tool) -> ToolCheck:
-    """Look at a tool without calling it; its health check is called."""
+    """Check a tool without calling it; its health check is called."""
     problems = [*_imports(tool), *_models(tool)]
     if not problems and tool.health_check is not None:
         problems += await _health(tool.health_check)
@@ -92,7 +92,7 @@ def _imports(tool: Tool) -> Iterator[str]:
 
 
 def _imported(code: CodeType) -> Iterator[str]:
-    """Names imported absolutely; an import inside `try` may have another way out, and is left out."""
+    """Names of absolute imports, without those inside `try`, which may have a fallback."""
     guarded = bool(getattr(code, "co_exceptiontable", b""))
     for instruction in dis.get_instructions(code):
         if instruction.opname == "IMPORT_NAME" and instruction.argval and (not guarded or _raises_missing(code)):
@@ -103,7 +103,7 @@ def _imported(code: CodeType) -> Iterator[str]:
 
 
 def _raises_missing(code: CodeType) -> bool:
-    """Whether the function itself says that a package is missing, and so cannot do without."""
+    """Whether the function itself reports that a package is missing, so that it requires it."""
     return "Unavailable" in code.co_names
 
 

@@ -1,4 +1,4 @@
-"""Texts of documents: what the readers, summarisers and writers of the catalogue share."""
+"""Text of documents: shared code of the catalogue's readers, summarisers and writers."""
 
 from .decode import decode, decode_as, decode_markup
 from .keywords import keywords_of

@@ -10,15 +10,15 @@ from typing import Any, Final
 from orchestrator.core.errors import Refused, Unavailable
 
 LARGEST_MEMBER: Final = 200_000_000
-"""Bytes of one member, unpacked: a bomb of a few kilobytes holds terabytes."""
+"""Maximum bytes of one unpacked member, against decompression bombs."""
 LARGEST_FILE: Final = 500_000_000
 DAMAGED: Final = "A part of it is damaged: text may be missing."
 OLE: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-"""First bytes of the old Office files, and of new ones with a password ([MS-CFB])."""
+"""Magic number of old Office files, and of new ones with a password ([MS-CFB])."""
 
 
 class Archive:
-    """A document that is a ZIP archive: Office, OpenDocument, EPUB. Raises `Refused` for one that is not sound."""
+    """A document that is a ZIP archive: Office, OpenDocument, EPUB. Raises `Refused` for a damaged one."""
 
     def __init__(self, document: Path, what: str, password: str | None = None) -> None:
         self.name, self.what = document.name, what
@@ -26,17 +26,17 @@ class Archive:
         if raw.startswith(OLE):
             raw = _decrypted(raw, what, password)
         self.raw = raw
-        """The file without its password."""
+        """The decrypted file."""
         try:
             self.zip = zipfile.ZipFile(io.BytesIO(raw))
         except (zipfile.BadZipFile, ValueError, EOFError) as error:
             raise Refused(f"it is no sound {what}: {error}") from None
         self.names = self.zip.namelist()
         self.damaged = False
-        """Whether a part that was read is broken XML, of which the rest was lost."""
+        """Whether a part contained invalid XML, of which the rest was lost."""
 
     def read(self, member: str) -> bytes | None:
-        """The bytes of a member; `None` where there is no such member."""
+        """The bytes of a member; `None` if there is no such member."""
         try:
             info = self.zip.getinfo(member)
         except KeyError:
@@ -55,7 +55,7 @@ class Archive:
             raise
 
     def xml(self, member: str) -> Any:
-        """The root element of an XML member; `None` where there is no such member or it is no XML."""
+        """The root element of an XML member; `None` if there is no such member or it is no XML."""
         raw = self.read(member)
         if raw is None:
             return None
@@ -68,12 +68,12 @@ class Archive:
         return [DAMAGED] if self.damaged else []
 
     def first(self, *members: str) -> Any:
-        """The root element of the first of these members that there is."""
+        """The root element of the first existing one of these members."""
         return next((root for root in map(self.xml, members) if root is not None), None)
 
 
 def read_bytes(document: Path) -> bytes:
-    """The bytes of a file. Raises `Refused` for one that is empty, too large or cannot be read."""
+    """The bytes of a file. Raises `Refused` for one that is empty, too large or unreadable."""
     try:
         if document.stat().st_size > LARGEST_FILE:
             raise Refused(f"it has more than {LARGEST_FILE // 1_000_000} MB")
@@ -86,14 +86,14 @@ def read_bytes(document: Path) -> bytes:
 
 
 def parse_xml(raw: bytes) -> Any:
-    """The root element, damaged XML mended where that is possible; `None` where it is not."""
+    """The root element; damaged XML is repaired if possible, else `None`."""
     return parsed_xml(raw)[0]
 
 
 def parsed_xml(raw: bytes) -> tuple[Any, bool]:
-    """The root element as `parse_xml` gives it, and whether the XML is sound.
+    """The root element as `parse_xml` returns it, and whether the XML is well-formed.
 
-    No entity is expanded, no DTD and nothing of the network is read.
+    No entity is expanded, no DTD is read, and the network is not used.
     """
     try:
         from lxml import etree
@@ -108,13 +108,15 @@ def parsed_xml(raw: bytes) -> tuple[Any, bool]:
 
 
 def local(element: Any) -> str:
-    """The name of an element without its namespace: strict and transitional Office files differ in that alone."""
+    """The name of an element without its namespace, which is all that differs in strict and transitional Office
+    files.
+    """
     tag = element.tag
     return tag.rpartition("}")[2] if isinstance(tag, str) else ""
 
 
 def attribute(element: Any, name: str) -> str | None:
-    """The value of an attribute, whatever its namespace."""
+    """The value of an attribute in any namespace."""
     found = (value for key, value in element.attrib.items() if str(key).rpartition("}")[2] == name)
     return next(map(str, found), None)
 
@@ -130,7 +132,7 @@ def relation_id(element: Any) -> str:
 
 
 def relations(archive: Archive, part: str) -> dict[str, str]:
-    """Id -> member of the archive, of what a part refers to."""
+    """Relationship id -> member of the archive to which a part refers."""
     folder, name = posixpath.split(part)
     root = archive.xml(f"{folder}/_rels/{name}.rels")
     found: dict[str, str] = {}

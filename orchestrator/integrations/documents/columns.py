@@ -1,7 +1,7 @@
-"""Two columns of a PDF page that a program drew in turns, row by row, read one after the other.
+"""Reading order of a PDF page with two columns whose lines were drawn alternately, row by row.
 
-Most programs draw a column to its end. Of those that draw across the page every row of the text is a line of the left
-column and one of the right: a table of two columns as well, whose lines are short.
+Most programs draw one column after the other. When a program draws across the page, each row of the extracted text is a
+line of the left column and one of the right. A table of two columns looks the same, but its lines are short.
 """
 
 from collections import Counter
@@ -10,20 +10,20 @@ from statistics import mean
 from typing import Any, Final
 
 Span = tuple[int, int]
-"""First character and the one after the last, of the text of a page."""
+"""Index of the first character, and of the one after the last, in the text of a page."""
 Box = tuple[float, float, float, float]
 """Left, lower, right and upper edge in points."""
 LEAST_ROWS: Final = 6
 LEAST_WIDTH: Final = 120.0
-"""Points of a column of prose: some four words."""
+"""Minimum width of a column of prose in points: about four words."""
 FULL: Final = 0.75
-"""Of the width of its column, what most lines of prose fill."""
+"""Share of the width of its column that most lines of prose fill."""
 LEAST_GAP: Final = 0.8
-"""Between the columns, in heights of the letters."""
+"""Minimum gap between the columns, in letter heights."""
 
 
 def gutter_of(textpage: Any) -> float | None:
-    """Where the right column begins, in points; `None` for a page without columns that are drawn in turns."""
+    """Where the right column begins, in points; `None` for a page without alternately drawn columns."""
     boxes: list[Box] = [textpage.get_rect(number) for number in range(textpage.count_rects())]
     rows = [(left, right) for left, right in pairwise(boxes) if _side_by_side(left, right)]
     if len(rows) < LEAST_ROWS:
@@ -36,7 +36,7 @@ def gutter_of(textpage: Any) -> float | None:
 
 
 def by_columns(textpage: Any, spans: list[Span], gutter: float) -> list[Span]:
-    """Lines in the order of reading: left column, right column; a line across both ends what is above it."""
+    """Lines in reading order: left column, right column; a line across both ends the columns above it."""
     done: list[Span] = []
     left: list[Span] = []
     right: list[Span] = []

@@ -16,7 +16,7 @@ BYTE_ORDER_MARKS: Final = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-"""UTF-32 before UTF-16, whose mark begins alike."""
+"""UTF-32 before UTF-16, because their marks begin with the same bytes."""
 DECLARED = re.compile(rb"""(?:charset|encoding)\s*=\s*["']?\s*([A-Za-z0-9][\w.:-]{1,30})""")
 """`<meta charset=...>` of HTML and `encoding="..."` of XML."""
 ESCAPES: Final = (
@@ -31,15 +31,15 @@ EBCDIC: Final = ("cp037", "cp500", "cp273", "cp1026", "cp1140")
 DOS_AND_MAC: Final = ("cp850", "cp437", "cp852", "cp775", "cp865", "cp860", "cp863", "mac_roman", "mac_latin2")
 LEAST_FIT: Final = 0.5
 MARGIN: Final = 0.15
-"""How well an encoding of DOS or the old Mac must fit, and by how much better than the others."""
+"""Minimum fit of a DOS or Mac encoding, and its minimum lead over the others."""
 ONE_SCRIPT: Final = ("cp1256", "cp1255", "cp1253", "iso8859_6", "cp874", "cp1251")
 MULTI_BYTE: Final = ("cp932", "gb18030", "big5hkscs", "cp949", "euc_jp")
 LATIN: Final = ("cp1252", "cp1254", "cp1250", "iso8859_2", "cp1257", "iso8859_4", "cp1258")
-"""Encodings that differ in a few letters, which detection by statistics confuses."""
+"""Encodings that differ in a few letters, which statistical detection confuses."""
 CYRILLIC: Final = ("cp1251", "koi8_r", "koi8_u", "mac_cyrillic", "iso8859_5", "cp866")
 CYRILLIC_LETTERS = re.compile("[\u0400-\u045f\u0490\u0491]")
 FREQUENT_CYRILLIC = re.compile("[оеаинтсрвл]")
-"""Small letters that make up two thirds of a text in Russian, Ukrainian or Bulgarian."""
+"""Lower-case letters that make up two thirds of a text in Russian, Ukrainian or Bulgarian."""
 CAPITAL_WITHIN = re.compile("[\u0430-\u045f][\u0400-\u042f]")
 PUNCTUATION: Final = "«»—–…“”„’‘№\u00a0§°"
 LETTERS: Final = {
@@ -59,7 +59,7 @@ def decode(raw: bytes) -> str:
 
 
 def decode_markup(raw: bytes) -> str:
-    """Bytes of HTML or XML as text: a byte order mark counts most, then what the page declares, where it fits."""
+    """Decode HTML or XML: by the byte order mark, else by the declared encoding if it fits."""
     if not any(raw.startswith(mark) for mark, _ in BYTE_ORDER_MARKS) and not _is_utf8(raw):
         declared = DECLARED.search(raw[:4096])
         if declared:
@@ -74,7 +74,7 @@ def decode_markup(raw: bytes) -> str:
 
 
 def _is_utf8(raw: bytes) -> bool:
-    """Whether bytes beyond ASCII are UTF-8: that is no coincidence, whatever the page declares."""
+    """Whether bytes beyond ASCII are valid UTF-8, which is reliable independent of the declaration."""
     try:
         return not raw.isascii() and bool(raw.decode("utf-8"))
     except UnicodeDecodeError:
@@ -82,7 +82,7 @@ def _is_utf8(raw: bytes) -> bool:
 
 
 def decode_as(raw: bytes) -> tuple[str, str]:
-    """The text, and the encoding that gave it."""
+    """The text, and its encoding."""
     for mark, encoding in BYTE_ORDER_MARKS:
         if raw.startswith(mark):
             return raw[len(mark) :].decode(encoding, "replace"), encoding
@@ -119,7 +119,7 @@ def _escaped(raw: bytes) -> tuple[str, str] | None:
 
 
 def _wide(raw: bytes) -> str | None:
-    """UTF-16 or UTF-32 without a byte order mark, by where the NUL bytes stand.
+    """UTF-16 or UTF-32 without a byte order mark, by the positions of NUL bytes.
 
     Of a text beyond ASCII only spaces, digits and line ends have a NUL, so it must also decode to sensible characters.
     """
@@ -140,7 +140,7 @@ def _wide(raw: bytes) -> str | None:
 
 
 def _is_sensible(text: str) -> bool:
-    """Whether nearly all characters are letters, spaces or the like, and not of a dozen scripts."""
+    """Whether nearly all characters are letters, spaces and the like, of few scripts."""
     letters = [character for character in text if character.isalpha()]
     odd = sum(
         unicodedata.category(character) in ("Cc", "Cn", "Co", "Cs") and character not in "\t\r\n" for character in text
@@ -150,7 +150,7 @@ def _is_sensible(text: str) -> bool:
 
 
 def _damaged_utf8(raw: bytes) -> tuple[str, str] | None:
-    """UTF-8 with a few broken characters, as a cut or a patched file has."""
+    """UTF-8 with a few invalid characters, as in a truncated or edited file."""
     text = raw.decode("utf-8", "replace")
     broken = text.count("\ufffd")
     good = sum(character > "\x7f" for character in text) - broken
@@ -182,7 +182,7 @@ def _detected(raw: bytes) -> tuple[str, str]:
 
 
 def _cyrillic(raw: bytes, detected: str) -> tuple[str, str]:
-    """The encoding that gives words: no symbols among the letters, no capitals within."""
+    """The encoding that gives words: no symbols between letters, no capitals within words."""
 
     def fit(text: str) -> int:
         letters = len(CYRILLIC_LETTERS.findall(text)) + len(FREQUENT_CYRILLIC.findall(text))
@@ -201,7 +201,9 @@ def _cyrillic(raw: bytes, detected: str) -> tuple[str, str]:
 
 
 def _looks_latin(raw: bytes) -> bool:
-    """Whether bytes beyond ASCII stand alone among letters, as accented ones do; other scripts have runs of them."""
+    """Whether bytes beyond ASCII are isolated between ASCII letters, as accented letters are; other scripts have runs
+    of them.
+    """
     sample = raw[:65536]
     runs = [len(run) for run in re.findall(rb"[\x80-\xff]+", sample)]
     letters = len(re.findall(rb"[A-Za-z]", sample))

@@ -1,4 +1,4 @@
-"""The words that say what a text is about: the most frequent ones that are not in every text of its language."""
+"""Keywords of a text: its most frequent words that are not frequent in its language."""
 
 import re
 from collections import Counter
@@ -12,7 +12,7 @@ SHORT_SCRIPTS = re.compile("[\u0600-\u06ff\u0590-\u05ff\uac00-\ud7af\u0900-\u097
 
 
 def keywords_of(text: str, language: str | None = None, most: int = 6) -> list[str]:
-    """At most `most` words, the most characteristic first; ties by where they stand first."""
+    """At most `most` words, the most characteristic first; ties by first occurrence."""
     stops = stop_words(language)
     if language in ("zh", "ja", "th"):
         return _of_spaceless(text, stops, most)
@@ -31,7 +31,7 @@ def keywords_of(text: str, language: str | None = None, most: int = 6) -> list[s
 
 
 def _stem(word: str) -> str:
-    """Singular and plural together, in a way that is right for the languages where it matters most."""
+    """A stem that joins singular and plural, for the languages where it matters most."""
     for ending, put in (("ies", "y"), ("sses", "ss"), ("es", "e"), ("s", "")):
         if word.endswith(ending) and len(word) > len(ending) + 3 and not word.endswith(("ss", "us", "is")):
             return word[: -len(ending)] + put
@@ -39,7 +39,7 @@ def _stem(word: str) -> str:
 
 
 def _of_spaceless(text: str, stops: frozenset[str], most: int) -> list[str]:
-    """Runs of two to four characters that recur; a run that stands only within a longer one is left out."""
+    """Recurring sequences of two to four characters, without those that occur only within a longer one."""
     counts = Counter[str]()
     for match in SPACELESS.finditer(text[:200_000]):
         run = match.group()

@@ -1,4 +1,4 @@
-"""What every reader of PDFs shares, by pdfium: opening, form values, annotations, title, limits of a picture."""
+"""Shared code of the PDF readers, by pdfium: opening, form values, annotations, title, size of rendered pages."""
 
 import logging
 import math
@@ -14,18 +14,18 @@ from .archive import read_bytes
 from .reader import Reading
 
 MOST_EXTRAS: Final = 2000
-"""Form fields and annotations that are read of one document."""
+"""Maximum number of form fields and annotations that are read from one document."""
 PIXELS: Final = 12_000_000
-"""Of one drawn page: 400 bytes of PDF may ask for a page of kilometres."""
+"""Maximum pixels of a rendered page, because a small PDF may define a page of kilometres."""
 LEAST_LETTERS: Final = 50
-"""Letters and digits of a page under which it may be a picture with a stamp on it."""
+"""A page with fewer letters and digits may be a scan with a stamp on it."""
 ONLY_PICTURES: Final = "its pages are pictures"
 DOTS_PER_INCH: Final = 200
 POINTS_PER_INCH: Final = 72
 
 
 def import_pdfium() -> Any:
-    """The library. Raises `Unavailable` where it is not installed."""
+    """Import the library. Raises `Unavailable` if it is not installed."""
     try:
         import pypdfium2
     except ImportError:
@@ -36,7 +36,7 @@ def import_pdfium() -> Any:
 
 @contextmanager
 def opened_pdf(document: Path, password: str | None = None) -> Generator[Any]:
-    """A `pypdfium2.PdfDocument`. Raises `Refused` for one that is encrypted or broken."""
+    """Open a `pypdfium2.PdfDocument`. Raises `Refused` for one that is encrypted or damaged."""
     pdfium = import_pdfium()
     raw = read_bytes(document)
     start = raw.find(b"%PDF-", 0, 4096)
@@ -82,9 +82,9 @@ def add_extras(
 
 
 def refuse_scans(document: Path, password: str | None = None) -> None:
-    """Raise `Refused` where all pages are scans: pdfium finds out in milliseconds, other readers in seconds.
+    """Raise `Refused` if all pages are scans: pdfium detects this in milliseconds, other readers in seconds.
 
-    A document that pdfium cannot open is left to them, and all are where OCR is not installed.
+    A document that pdfium cannot open passes, and so does every document if OCR is not installed.
     """
     if not ocr_is_installed():
         return
@@ -98,13 +98,13 @@ def refuse_scans(document: Path, password: str | None = None) -> None:
 
 
 def is_scan(page: Any) -> bool:
-    """Whether a page is a picture, with no more than a stamp on it."""
+    """Whether a page is a picture with at most a stamp on it."""
     text: str = page.get_textpage().get_text_range(errors="replace")
     return sum(map(str.isalnum, text)) < LEAST_LETTERS and is_picture(page)
 
 
 def ocr_is_installed() -> bool:
-    """Whether pages that are pictures can be left to OCR."""
+    """Whether OCR is installed."""
     return find_spec("tesserocr") is not None
 
 
@@ -120,7 +120,7 @@ def is_picture(page: Any) -> bool:
 
 
 def with_extras(text: str, extras: list[tuple[str, str]]) -> str:
-    """The text, and after it what is visible on the pages beside it: a line for each value that it does not hold."""
+    """The text, followed by a line for each form value and annotation that it does not contain."""
     flat = "".join(text.split())
     lines: list[str] = []
     for label, value in extras:
@@ -208,7 +208,7 @@ def metadata_title(pdf: Any) -> str | None:
 
 
 def render_scale(page: Any, dots_per_inch: int = DOTS_PER_INCH) -> float:
-    """Pixels per point at which a page has at most `PIXELS` pixels. Raises `Refused` for a page without a size."""
+    """Pixels per point so that a page has at most `PIXELS` pixels. Raises `Refused` for a page without a size."""
     width, height = page.get_size()
     if not (0 < width < 1e7 and 0 < height < 1e7):
         raise Refused("it has a page without a sensible size")

@@ -1,8 +1,8 @@
-"""Whether an extracted text can be what the author wrote: one check for all readers.
+"""Checks whether an extracted text is plausible; one check for all readers.
 
 A reader that maps glyphs to wrong characters, loses spaces or decodes with a wrong encoding succeeds and returns
-garbage. Each test here measures one sign of that on a sample of the text; thresholds leave room for formulas, code,
-tables and lists of names.
+garbage. Each test here measures one symptom on a sample of the text; thresholds allow for formulas, code, tables and
+lists of names.
 """
 
 import re
@@ -16,14 +16,14 @@ from orchestrator.core.errors import Refused
 from .languages import FREQUENT_WORDS
 
 SAMPLE: Final = 20_000
-"""Characters that are measured; of a longer text the first half of them and those in its middle."""
+"""Size of the sample in characters; half of it from the beginning and half from the middle of a longer text."""
 CID = re.compile(r"\(cid:\d+\)")
 GLYPH_NAMES = re.compile(r"(?:/[A-Za-z]{1,5}\d[\dA-Fa-f]*|/uni[0-9A-F]{4}|/(?:[A-Z]|[a-z]+)(?=/)){3,}")
 MOJIBAKE = re.compile(r"â€.|[ÃÂÐÑÎÏ][\u0080-\u00bf\u0152-\u0178\u2013-\u2122]|ï»¿|ï¿½")
 WORD = re.compile(r"[^\W\d_]+")
 VOWELS = frozenset("aeiouyæœøıаеёиоуыэюяєіїўαεηιουω")
 SYLLABIC = frozenset("rlmn")
-"""Consonants that carry a syllable where no vowel does: Czech, Slovak, Croatian."""
+"""Consonants that form a syllable without a vowel in Czech, Slovak and Croatian."""
 CONSONANT_RUN = re.compile(r"[bcdfghjklmnpqrstvwxz]{6,}|[бвгджзйклмнпрстфхцчшщ]{6,}")
 SYMBOL_IN_WORD = re.compile(r"[^\W\d_][\\~^\[\]{}|<>;:!?%#$\x22][^\W\d_]")
 ADDRESS = re.compile(r"[\w.]@\w|://|www\.|[({=]|::|\w/\w|\w:\\")
@@ -49,7 +49,7 @@ def check_readable(text: str) -> None:
 
 
 def implausibility(text: str) -> str | None:
-    """Why the text cannot be what was written, in a few words; `None` where nothing speaks against it."""
+    """Why the text is implausible, in a few words; `None` if it is plausible."""
     sample = text if len(text) <= SAMPLE else text[: SAMPLE // 2] + text[len(text) // 2 :][: SAMPLE // 2]
     visible = sum(not character.isspace() for character in sample)
     if not visible:
@@ -111,7 +111,7 @@ def _symbols_in_words(sample: str) -> str | None:
 
 
 def _spacing(words: list[str]) -> str | None:
-    """Letters spaced apart, and spaces lost between words."""
+    """Spaces within words, and missing spaces between words."""
     alphabetic = [word for word in words if _script(word[0]) in ALPHABETS]
     letters = sum(map(len, alphabetic))
     if len(alphabetic) >= 30:
@@ -125,7 +125,7 @@ def _spacing(words: list[str]) -> str | None:
 
 
 def _rare_letters(words: list[str]) -> str | None:
-    """Latin letters that no language is full of: a character map that is off by some hundreds."""
+    """Rare Latin letters in large numbers: a shifted character map."""
     letters = "".join(words)
     rare = sum("\u0180" <= letter <= "\u02af" and letter not in VIETNAMESE for letter in letters)
     return "letters that no language is full of" if len(letters) >= 8 and rare > 0.5 * len(letters) else None
@@ -154,7 +154,7 @@ def _han(sample: str) -> str | None:
 
 
 def _syllables(words: list[str]) -> str | None:
-    """Words without vowels or with impossible runs of consonants, in a text without the little words of a language."""
+    """Words without vowels or with impossible sequences of consonants, in a text without stop words of a language."""
     lower = [_base(word) for word in words if len(word) >= 4 and not word.isupper() and _script(word[0]) in ALPHABETS]
     if len(lower) < 15:
         return None

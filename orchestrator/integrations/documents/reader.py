@@ -1,4 +1,6 @@
-"""What makes a function a reader of documents: kinds, price by size, limits, what it reports beside the text."""
+"""The decorator of document readers: kinds of documents, price by size, limits, and the facts reported with the
+text.
+"""
 
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -19,19 +21,19 @@ class Reading(BaseModel):
     title: str | None = None
     """From the document's metadata, unchanged; `None` if there is none."""
     heading: str | None = None
-    """What the document shows as its title: the first heading, or the largest line of the first page."""
+    """The visible title: the first heading, or the largest line of the first page."""
     pages: int | None = None
     notes: list[str] = []
-    """What could not be read or was left out, a sentence each."""
+    """Notes about what could not be read or was left out, a sentence each."""
     partial: bool = False
-    """Whether a limit was reached: the text is the beginning of the document."""
+    """Whether a limit was reached, so that the text is only the beginning of the document."""
 
 
 MEGABYTE: Final = 1_000_000
 TIMEOUT: Final = 300
-"""Seconds of one document."""
+"""Time limit of one document in seconds."""
 CRASHES_OF_DOCUMENTS: Final = 3
-"""Crashes in a row that are taken for the documents' fault; with more of them the reader itself is broken."""
+"""Crashes in a row that count as the documents' fault; after more, the reader itself counts as broken."""
 
 
 def reader(
@@ -45,9 +47,9 @@ def reader(
 ) -> Callable[[Callable[..., dict[str, Any]]], Tool]:
     """A decorator: the tool `name`, which reads documents of these `kinds` and gives `text` and `reading`.
 
-    It costs `seconds` for a small document and `per_megabyte` more for each megabyte, which the price uses in place of
-    measured times, so that load and earlier documents change nothing. It runs in a worker process of at most `memory`
-    MB more; `None` for what is quick and pure Python. `available` says whether what it needs is installed.
+    Its declared latency is `seconds` plus `per_megabyte` for each megabyte; the price uses it instead of measured
+    times, so that load and earlier documents do not change the route. It runs in a worker process with at most `memory`
+    MB more; `None` for a fast reader in pure Python. `available` returns whether its dependencies are installed.
     """
     process = {} if memory is None else {"isolation": "process", "memory": memory}
     given: dict[str, Any] = {"timeout": TIMEOUT, "retries": 0, **process, **options}
@@ -63,7 +65,7 @@ def reader(
 
 
 def for_kinds(kinds: Collection[str], available: Callable[[], bool] | None = None) -> Callable[[str], bool]:
-    """A condition: the document is of one of these kinds, and the reader is there to read it."""
+    """A condition: the document is of one of these kinds, and the reader is available."""
 
     def is_of_kind(kind: str) -> bool:
         return kind in kinds and (available is None or available())
@@ -72,7 +74,7 @@ def for_kinds(kinds: Collection[str], available: Callable[[], bool] | None = Non
 
 
 def by_size(seconds: float, per_megabyte: float) -> Callable[..., float]:
-    """A function of the document that gives the expected seconds; of no document: those of a small one."""
+    """A function that returns the expected seconds for a document; without a document, those for a small one."""
 
     def seconds_for(document: Path | None = None) -> float:
         try:
@@ -90,9 +92,9 @@ def is_readable(output: dict[str, Any]) -> None:
 
 
 def fault_of_document(error: BaseException) -> FailureKind | None:
-    """A refusal for a crash of native code and for a lack of memory; `None` where the reader never succeeds.
+    """A refusal for a crash of native code or a lack of memory; `None` if the reader never succeeds.
 
-    A damaged document crashes a parser that reads every other one, and the worker process is a new one afterwards.
+    A damaged document may crash a parser that reads all others; the worker process is replaced afterwards.
     """
     if isinstance(error, WorkerCrashed | MemoryError):
         return FailureKind.REFUSAL if getattr(error, "in_a_row", 1) <= CRASHES_OF_DOCUMENTS else None

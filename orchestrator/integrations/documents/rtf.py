@@ -1,4 +1,4 @@
-"""Text of RTF (Rich Text Format Specification 1.9.1): what is shown, in its order, and the title."""
+"""Visible text of RTF (Rich Text Format Specification 1.9.1) in document order, and the title."""
 
 import re
 from dataclasses import dataclass, replace
@@ -39,7 +39,7 @@ MAC: Final = {b"mac": "mac_roman", b"pc": "cp437", b"pca": "cp850"}
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """What holds within a pair of braces."""
+    """The settings within a pair of braces."""
 
     hidden: bool = False
     aside: str = ""
@@ -51,7 +51,7 @@ class Group:
 
 
 class RtfText:
-    """Reads one document; `text` and `title` are what it found."""
+    """Parses one document into `text` and `title`."""
 
     def __init__(self, raw: bytes) -> None:
         self._shown: dict[str, list[str]] = {"": [], "title": []}
@@ -154,7 +154,7 @@ class RtfText:
             self._group = replace(self._group, hidden=number != 0 or (self._group.hidden and not self._may_show()))
 
     def _may_show(self) -> bool:
-        """Whether the group around this one is shown, so that hiding was a matter of this group alone."""
+        """Whether the enclosing group is visible, so that only this group was hidden."""
         return bool(self._stack) and not self._stack[-1].hidden and not self._group.font_table
 
     def _plain(self, plain: bytes) -> None:

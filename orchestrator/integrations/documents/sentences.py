@@ -1,4 +1,4 @@
-"""Sentences of a text in any script, and those that can stand in a summary; headings, menus and table rows are none."""
+"""Splits text in any script into sentences, and selects those for a summary, without headings, menus and table rows."""
 
 import re
 import unicodedata
@@ -27,7 +27,7 @@ SPACELESS = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]")
 """Thai, kana, Han: scripts without spaces between words."""
 LEAST_WORDS: Final = 5
 LEAST_LETTERS: Final = 12
-"""Of a sentence in a script without spaces."""
+"""Minimum length of a sentence in a script without spaces."""
 MAX_SENTENCE: Final = 450
 """Characters of a sentence in a summary; a longer one is cut at a word."""
 
@@ -61,7 +61,7 @@ def split_sentences(paragraph: str) -> list[str]:
 
 
 def _goes_on(before: str, after: str) -> bool:
-    """Whether the full stop at the end of `before` ends no sentence."""
+    """Whether the full stop at the end of `before` does not end a sentence."""
     if before.endswith(("!", "?", "…")) or before[-1] in CLOSING:
         return after[0].islower()
     if not before.endswith("."):
@@ -77,7 +77,7 @@ def _goes_on(before: str, after: str) -> bool:
 
 
 def is_sentence(part: str) -> bool:
-    """Whether it ends as one and is long enough to say something."""
+    """Whether it ends like a sentence and is long enough."""
     ended = part.rstrip(CLOSING)
     if not ended or (ended[-1] not in ENDS and not _ends_thai(ended)):
         return False
@@ -98,7 +98,7 @@ def _ends_thai(part: str) -> bool:
 
 
 def cut_at_word(text: str, longest: int = MAX_SENTENCE) -> str:
-    """The text, cut at a word where it is longer."""
+    """The text, cut at a word if it is too long."""
     if len(text) <= longest:
         return text
     cut = text[:longest]
@@ -118,7 +118,7 @@ REFERENCE = re.compile(r"(?:^\[?\d{1,3}\]|\b(?:et al\.|pp?\.\s*\d|vol\.\s*\d|doi
 
 
 def summary_sentences(text: str, most: int = 400) -> list[str]:
-    """The sentences of a text that say something of it: no notices, no references, none that begins in its middle."""
+    """The informative sentences of a text: no notices, no references, no fragments."""
     found = sentences_of(text, most)
     good = [
         sentence

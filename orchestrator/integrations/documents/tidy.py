@@ -1,4 +1,4 @@
-"""Extracted text made readable: ligatures undone, hyphens and line breaks of the layout removed."""
+"""Cleans extracted text: expands ligatures, removes hyphens and line breaks of the layout."""
 
 import itertools
 import re
@@ -13,24 +13,24 @@ SPACES: Final = dict.fromkeys((0xA0, 0x2000, 0x2001, 0x2002, 0x2003, 0x2004, 0x2
 CONTROLS: Final = dict.fromkeys([*range(9), 11, *range(14, 32), 127, *range(128, 160)])
 CHARACTERS: Final = {**LIGATURES, **UNSEEN, **SPACES, **CONTROLS, 12: "\n\n", 0x2028: "\n", 0x2029: "\n\n"}
 HYPHENATED = re.compile(r"(?<=[^\W\d_]{2})[-\u2010\ufffe\x02]\n[ \t]*(?=[a-zß-ÿ\u0101-\u017f\u0430-\u044f])")
-"""A word that the layout parted: a hyphen at the end of a line, a small letter at the start of the next."""
+"""A hyphenated word: a hyphen at the end of a line, a lower-case letter at the start of the next."""
 
 HYPHEN_MARK = re.compile(r"\ufffe\n?[ \t]*(?=[a-zß-ÿ\u0101-\u017f\u0430-\u044f])")
-"""What pdfium writes for a hyphen and the line's end, where it took the word for a parted one."""
+"""What pdfium writes for a hyphen at the end of a line that it considers hyphenation."""
 TERMINAL = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z]|\][^\x07\x1b]*(?:\x07|\x1b\\))|\x07")
 """Escape sequences (ECMA-48): colours, titles of windows; and the bell."""
 DOUBLED = re.compile(r"\b(?:([^\W\d_])\1){4,}\b")
-"""A word that was drawn twice, a little beside itself, to look bold."""
+"""A word that was drawn twice with an offset, to look bold."""
 SYMBOL_BULLET = re.compile("(?m)^[ \t]*[\uf000-\uf0ff](?=[ \t])")
 """A bullet of a symbol font, which has a private-use character."""
 SURROGATE = re.compile("[\ud800-\udfff]")
 HAN: Final = "[\u3001-\u303f\u3040-\u30ff\u3400-\u9fff\uff01-\uff5e]"
 SPACED_HAN = re.compile(f"(?<={HAN}) (?={HAN})")
-"""A space between two characters of a script that has none."""
+"""A space between two characters of a script without spaces."""
 
 
 def tidy(text: str) -> str:
-    """The text without what only the layout needs; lines and paragraphs stay."""
+    """The text without artefacts of the layout; lines and paragraphs are kept."""
     if SURROGATE.search(text):
         text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     text = HYPHENATED.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
@@ -47,7 +47,7 @@ def without_escapes(text: str) -> str:
 
 
 def paragraphs(text: str) -> str:
-    """Lines of a page put together to paragraphs; a short line, which ends one, and a list keep their ends."""
+    """Join the lines of a page into paragraphs; short lines and lists keep their line ends."""
     out: list[str] = []
     for block in re.split(r"\n\s*\n", text):
         lines = [line.strip() for line in block.split("\n") if line.strip()]

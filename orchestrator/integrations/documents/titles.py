@@ -1,4 +1,4 @@
-"""The title of a document: from its metadata where that is one, else from what it shows, else its file's name."""
+"""The title of a document: from its metadata if usable, else the visible title, else the file name."""
 
 import re
 from pathlib import PurePath
@@ -19,7 +19,7 @@ NO_TITLE = re.compile(
 )
 PROGRAM = re.compile(r"(?i)^microsoft (?:word|powerpoint|excel) - ")
 MISREAD = re.compile("(?:[ÃÂãäåæçèé][^\x00-\x7f]{1,2}){3}")
-"""UTF-8 that was taken for another encoding."""
+"""UTF-8 that was decoded with another encoding."""
 SITE = re.compile(r"\s+(?:[|·•»]|[-–—](?=\s)|::)\s+")
 NO_HEADING = re.compile(
     r"(?i)^(?:page \d|(?:header|footer|comment|note|from|to): |\S+@|https?://|www\.|copyright|©|doi:|arxiv:|"
@@ -28,7 +28,7 @@ NO_HEADING = re.compile(
 
 
 def title_of(text: str, source: PurePath, metadata: str | None = None, heading: str | None = None) -> str:
-    """The best title there is, in one line."""
+    """The best title, in one line."""
     given = (cleaned(metadata, heading), usable_title(heading), from_file_name(metadata))
     for candidate in (*given, usable_title(first_line(text))):
         if candidate:
@@ -38,7 +38,7 @@ def title_of(text: str, source: PurePath, metadata: str | None = None, heading: 
 
 
 def cleaned(metadata: str | None, heading: str | None = None) -> str | None:
-    """A title from metadata, without the site's name; `None` where it is a file's name or a placeholder."""
+    """A title from metadata, without the site's name; `None` if it is a file name or a placeholder."""
     if not metadata:
         return None
     title = _one_line(metadata)
@@ -96,7 +96,7 @@ def usable_title(heading: str | None) -> str | None:
 
 
 def first_line(text: str) -> str | None:
-    """The first line that says something, if it is one; a paragraph is no title."""
+    """The first informative line, unless it is a paragraph."""
     lines = [line.strip() for line in text.splitlines()[:13]] or [""]
     for line, after in zip(lines, [*lines[1:], ""], strict=True):
         if _is_informative(line) and not NO_HEADING.match(line) and "|" not in line and not _is_row(line):

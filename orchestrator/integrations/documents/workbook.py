@@ -1,4 +1,4 @@
-"""Cells of an Excel workbook as the sheet shows them: percentages, amounts, decimals (ECMA-376, 18.3 and 18.8)."""
+"""Cells of an Excel workbook as displayed: percentages, amounts, decimals (ECMA-376, 18.3 and 18.8)."""
 
 import io
 import re
@@ -52,12 +52,12 @@ def plain_number(value: float) -> str:
 
 
 def _sections(code: str) -> list[str]:
-    """For positive numbers, negative ones and zero: what semicolons outside quotes part."""
+    """The sections for positive numbers, negative numbers and zero, separated by semicolons outside quotes."""
     return re.split(r';(?=(?:[^"]*"[^"]*")*[^"]*$)', code)[:3]
 
 
 def _parts(section: str) -> tuple[str, str, str] | None:
-    """What stands before the digits, the digits, and what stands after them."""
+    """The parts before the digits, the digits, and after them."""
     before, digits, after = "", "", ""
     for token in TOKEN.finditer(section):
         currency, literal, escaped, found, other = token.groups()
@@ -98,7 +98,7 @@ WORKBOOK: Final = "xl/workbook.xml"
 
 
 def shown_numbers(archive: Archive, sheet: str, most_rows: int) -> Shown:
-    """The numbers of a sheet that a format shows as something else; nothing of files of other kinds."""
+    """The numbers of a sheet that a format displays differently; empty for other kinds of files."""
     styles = styles_of(archive)
     raw = sheet_source(archive, sheet) if styles else None
     if raw is None:
@@ -133,7 +133,7 @@ def shown_cell(cell: Any, styles: dict[str, Callable[[float], str | None]]) -> t
 
 
 def styles_of(archive: Archive) -> dict[str, Callable[[float], str | None]]:
-    """Number of a cell style -> what shows its numbers, for those that show them as something else."""
+    """Number of a cell style -> its formatter, for styles that display numbers differently."""
     root = archive.xml("xl/styles.xml")
     if root is None:
         return {}

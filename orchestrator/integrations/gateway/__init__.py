@@ -1,4 +1,4 @@
-"""A gateway before MCP servers: their tools under their own names, healed. Needs the extra `mcp`."""
+"""A gateway in front of MCP servers: serves their tools under their own names, with healing. Needs the extra `mcp`."""
 
 from .config import GatewayConfig, load_config
 from .gateway import Gateway, explain_gateway, serve_gateway

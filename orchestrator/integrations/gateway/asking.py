@@ -1,4 +1,4 @@
-"""Asks the person at a gateway's client: within the call or, since protocol 2026-07-28, between its rounds."""
+"""Asks the person at a gateway's client: within the call or, since protocol 2026-07-28, between rounds of the call."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -9,7 +9,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from orchestrator.integrations.mcp.remote import McpServer
 
 UNASKED: Final = object()
-"""The answer where the client cannot ask a person."""
+"""The answer if the client cannot ask a person."""
 _FORM: Final[dict[str, Any]] = {
     "type": "object",
     "properties": {"approve": {"type": "boolean"}},
@@ -18,7 +18,7 @@ _FORM: Final[dict[str, Any]] = {
 
 
 def asked_by_server(servers: Iterable[McpServer], run_id: str) -> types.ElicitRequestParams | None:
-    """What a server asks in a run, as it asked it."""
+    """The server's elicitation in a run, unchanged."""
     for server in servers:
         if (pending := server.connection.elicitations.asked.get(run_id)) is not None:
             return pending.params
@@ -33,7 +33,7 @@ def request_of(question: Any, asked: types.ElicitRequestParams | None) -> types.
 
 
 def answer_of(result: Any, *, approval: bool) -> Any:
-    """What a run is answered with. A declined request is not an approval; a form goes back to its server."""
+    """The answer for the run. A declined request is not an approval; a form is passed back to its server."""
     content: Mapping[str, Any] = getattr(result, "content", None) or {}
     accepted = getattr(result, "action", "") == "accept"
     if approval:
@@ -42,7 +42,7 @@ def answer_of(result: Any, *, approval: bool) -> Any:
 
 
 def asks_between_rounds(ctx: Any) -> bool:
-    """Whether the client is asked by an answer that wants more input, and not by a request of the server's."""
+    """Whether the client is asked by a result that requests more input, and not by a request of the server."""
     return ctx.session.protocol_version in MODERN_PROTOCOL_VERSIONS
 
 
@@ -53,7 +53,7 @@ def can_ask(ctx: Any) -> bool:
 
 
 async def ask(ctx: Any, request: types.ElicitRequest) -> Any:
-    """What the person at the client says; `UNASKED` where it cannot ask, or is gone."""
+    """The answer of the person at the client; `UNASKED` if it cannot ask, or has disconnected."""
     params: Any = request.params
     try:
         if isinstance(params, types.ElicitRequestURLParams):

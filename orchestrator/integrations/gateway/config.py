@@ -20,7 +20,7 @@ _VARIABLE: Final = re.compile(r"\$\{(?:env:|(input:))?([A-Za-z_][A-Za-z0-9_-]*)(
 
 
 class ServerEntry(BaseModel):
-    """One server of the JSON file; what other programs keep beside it is ignored."""
+    """One server of the JSON file; unknown fields are ignored, because other programs use them."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -34,16 +34,16 @@ class ServerEntry(BaseModel):
 
 
 class Rules(Settings):
-    """The TOML file: every table may be left out, an unknown one is an error that names the nearest."""
+    """The TOML file: every table is optional; an unknown one is an error that names the nearest."""
 
     trust: tuple[str, ...] = ()
-    """Servers whose annotations are used: which tools only read, and which may be called again."""
+    """Servers whose annotations (read-only, idempotent) are trusted."""
     timeout: float = Field(default=30.0, gt=0)
-    """Seconds for opening a session and for each answer."""
+    """Time-out in seconds for opening a session and for each response."""
     effects: dict[str, Effect] = Field(default_factory=dict)
     """Tool -> read, write or irreversible."""
     alternatives: dict[str, Any] = Field(default_factory=dict)
-    """Tool -> tools that stand in for it: names, or tables `{tool = "...", arguments = {theirs = "ours"}}`."""
+    """Tool -> its alternatives: names, or tables `{tool = "...", arguments = {theirs = "ours"}}`."""
     approval: tuple[str, ...] = ()
     """Tools that a person approves before each call."""
 
@@ -78,10 +78,10 @@ def _item(one: Any) -> Any:
 
 
 def load_config(file: str | Path, rules: str | Path | None = None) -> GatewayConfig:
-    """Read a gateway's files; `rules` is the `.toml` of the same name where there is one and none is named.
+    """Read a gateway's files; by default `rules` is the `.toml` file of the same name, if it exists.
 
-    `${NAME}` and `${env:NAME}` in values are environment variables, and so is `${input:my-key}`: `MY_KEY`.
-    Raises `DefinitionError` naming file and place.
+    `${NAME}` and `${env:NAME}` in values are environment variables, and so is `${input:my-key}`: `MY_KEY`. Raises
+    `DefinitionError` naming file and place.
     """
     path = Path(file).expanduser()
     beside = path.with_suffix(".toml")

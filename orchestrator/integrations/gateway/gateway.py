@@ -35,7 +35,9 @@ from .graph import GatewayGraph, result_key
 from .passing import Passing
 
 MAX_ROUNDS: Final = 1000
-"""Calls whose clients are asking a person; the oldest beyond it is answered from the command line alone."""
+"""Maximum number of calls whose clients ask a person; beyond it, the oldest can only be answered from the command
+line.
+"""
 
 
 class Gateway:
@@ -60,9 +62,9 @@ class Gateway:
             if not entry.disabled
         }
         self.problems: dict[str, str] = {}
-        """Server -> why it could not be asked for its tools."""
+        """Server -> why its tools could not be listed."""
         self._rounds: OrderedDict[str, str] = OrderedDict()
-        """Run -> the tool whose call continues with an answer of a person."""
+        """Run -> the tool whose call continues after a person's answer."""
         self._progress = _Progress()
         self._listeners = Listeners()
         orc.add_sink(self._progress)
@@ -95,7 +97,7 @@ class Gateway:
         await asyncio.gather(*(server.aclose() for server in self.servers.values()), return_exceptions=True)
 
     async def refresh(self) -> None:
-        """Ask every server for its tools. One that does not answer is left out until it does."""
+        """List the tools of every server. A server without a response is left out until it responds."""
         asked = [(name, server) for name, server in self.servers.items() if server.listed is None]
         found = await asyncio.gather(*(server.list_tools() for _, server in asked), return_exceptions=True)
         for (name, _), result in zip(asked, found, strict=True):
@@ -149,7 +151,7 @@ class Gateway:
     async def _settled(
         self, ctx: Any, params: types.CallToolRequestParams, outcome: Outcome[Any]
     ) -> types.CallToolResult | types.InputRequiredResult:
-        """The answer of a run, once a person has answered what it asks."""
+        """The result of a run, after a person has answered its questions."""
         given: dict[str, Any] = dict(params.input_responses or {})
         while outcome.status is Status.WAITING:
             question = outcome.questions[0]
@@ -179,7 +181,7 @@ class Gateway:
         tried = {failure.tool for failure in outcome.failures}
         kinds = {failure.kind for failure in outcome.failures}
         if result is not None and tried <= {name} and kinds <= ABOUT_THE_CALL:
-            return result  # its own no
+            return result  # its own refusal
         return refusal(statement(name, outcome, f"effects.{name} = 'read' in the rules"))
 
     # -- what would heal ---------------------------------------------------------------------------------------------
@@ -246,7 +248,7 @@ class _Progress:
             task.add_done_callback(self._work.discard)
 
     async def _report(self, session: Any, number: float, message: str) -> None:
-        with suppress(Exception):  # a client that is gone or does not listen is no reason to fail
+        with suppress(Exception):  # a client that has disconnected must not fail the call
             await session.report_progress(number, None, message)
 
 
@@ -259,12 +261,12 @@ async def _opened(config: GatewayConfig, policy: Any, store: Any) -> AsyncGenera
 def serve_gateway(
     config: GatewayConfig, *, policy: Any = None, store: Any = None, http: tuple[str, int] | None = None
 ) -> None:
-    """Serve until the client hangs up (standard input and output) or Ctrl-C (HTTP, behind a token)."""
+    """Serve until the client disconnects (standard input and output) or Ctrl-C (HTTP, with a token)."""
     serve_opened(_opened(config, policy, store), http)
 
 
 def explain_gateway(config: GatewayConfig) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """What would heal, per tool, and the servers that did not answer."""
+    """Print for each tool what happens when it fails, and the servers that did not respond."""
 
     async def work() -> tuple[list[dict[str, Any]], dict[str, str]]:
         async with _opened(config, None, None) as gateway:

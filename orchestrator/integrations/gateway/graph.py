@@ -30,11 +30,11 @@ class Served:
     remote: RemoteTool
     effect: Effect
     because: str
-    """Where the effect comes from."""
+    """The source of its effect."""
 
     @property
     def output_schema(self) -> Any:
-        """What its server says of its structured output."""
+        """The server's schema of its structured output."""
         return self.remote.definition.output_schema if self.remote.definition is not None else None
 
 
@@ -44,12 +44,12 @@ def result_key(name: str) -> str:
 
 
 def served_name(server: str, name: str) -> str:
-    """What a tool or a prompt is called whose name another server has, too."""
+    """The name of a tool or a prompt whose own name another server uses too."""
     return re.sub(r"[^A-Za-z0-9_-]", "_", f"{server}_{name}")[:64]
 
 
 class GatewayGraph:
-    """Keeps a graph in step with what the servers offer."""
+    """Synchronises a graph with the tools of the servers."""
 
     def __init__(self, orc: Orchestrator, config: GatewayConfig) -> None:
         self.orc = orc
@@ -57,11 +57,13 @@ class GatewayGraph:
         self.alternatives = config.alternatives
         self.served: dict[str, Served] = {}
         self.error_results: dict[str, dict[str, types.CallToolResult]] = {}
-        """Run -> tool -> the error that it answered with."""
+        """Run -> tool -> its error result."""
         self._mine: set[str] = set()
 
     def update(self, servers: Mapping[str, McpServer]) -> None:
-        """Serve what the servers list now. Raises `DefinitionError` for rules that name no tool or do not fit."""
+        """Update the graph to the servers' current tools. Raises `DefinitionError` for rules that name no tool or are
+        inconsistent.
+        """
         self.served = {}
         for name, server in servers.items():
             for remote in (server.listed or {}).values():
@@ -77,7 +79,7 @@ class GatewayGraph:
                     self._connect(self.served[name], alternative)
 
     def definition(self, one: Served) -> types.Tool:
-        """What clients are shown. They refuse answers that do not fit the output schema, so it is left out where an
+        """The definition for clients. They reject results that do not fit the output schema, so it is left out if an
         alternative has another one.
         """
         shown = one.remote.definition

@@ -1,4 +1,4 @@
-"""A read-only MCP server for looking at runs: `runs`, `why`, `verify`, `replay`, `health`."""
+"""A read-only MCP server for inspecting runs: `runs`, `why`, `verify`, `replay`, `health`."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ TOOLS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
 
 
 class LookServer:
-    """Looks at the runs of an orchestrator's store; changes nothing."""
+    """Reads the runs of an orchestrator's store; changes nothing."""
 
     def __init__(self, orc: Orchestrator) -> None:
         self.orc = orc

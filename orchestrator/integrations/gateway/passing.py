@@ -1,4 +1,4 @@
-"""Resources, their templates and prompts of servers, passed on as they are by the gateway."""
+"""Passes resources, resource templates and prompts of servers through the gateway unchanged."""
 
 import asyncio
 import logging
@@ -23,22 +23,23 @@ from .graph import served_name
 
 T = TypeVar("T")
 Naming = Callable[[str, str], str]
-"""What a thing is called here whose own name another server has, too: from its server's name and its own."""
+"""The name in the gateway of an item whose own name another server uses too: the server's name and its own."""
 
 
 class _Kind:
-    """The things of one kind: what they are called here, and where they are."""
+    """The items of one kind: their names in the gateway, and their servers."""
 
     def __init__(self, kind: str, field: str, naming: Naming) -> None:
         self.kind = kind
         self.field = field
         self._naming = naming
         self.places: dict[str, tuple[McpServer, str]] = {}
-        """Name here -> its server, and its name there."""
+        """Name in the gateway -> its server, and its name there."""
 
     async def listed(self, servers: Mapping[str, McpServer]) -> list[Any]:
-        """The tools, prompts and resources of every server, under unique names. A server that does not answer is left
-        out."""
+        """The tools, prompts and resources of every server, under unique names. A server without a response is left
+        out.
+        """
         asked = (list_all(server.connection, self.kind) for server in servers.values())
         answers = await asyncio.gather(*asked, return_exceptions=True)
         places: dict[str, tuple[McpServer, str]] = {}
@@ -57,10 +58,10 @@ class _Kind:
 
 
 class Passing:
-    """Lists what the servers have, and asks the server that has a thing for it.
+    """Lists the items of all servers, and forwards each request to the item's server.
 
-    Nothing of it is a run: it is not recorded, and no alternative stands in. A lost session is opened again, and a
-    server that went away in a request is asked once more.
+    These requests are no runs: they are not recorded and have no alternatives. A lost session is opened again, and a
+    request to a server that disconnected is repeated once.
     """
 
     def __init__(self, servers: Mapping[str, McpServer], listeners: Listeners) -> None:
@@ -109,7 +110,7 @@ class Passing:
         return await _asked(server, lambda client, meta: client.get_prompt(own, params.arguments, meta=meta))
 
     async def complete(self, ctx: Any, params: types.CompleteRequestParams) -> types.CompleteResult:
-        """What its server proposes for an argument of a prompt or template."""
+        """The completion by its server for an argument of a prompt or template."""
         del ctx
         stated: Any = params.ref
         if isinstance(params.ref, types.PromptReference):
@@ -160,7 +161,7 @@ async def _read(uri: str, client: Client, meta: Any) -> types.ReadResourceResult
 
 
 async def _asked(server: McpServer, send: Callable[[Client, Any], Awaitable[T]]) -> T:
-    """An answer of a server; one that went away is asked again, which is a new session. Raises `MCPError` alone."""
+    """The response of a server; one that disconnected is asked again in a new session. Raises only `MCPError`."""
     problem: Exception | None = None
     for _ in range(2):
         try:
@@ -182,7 +183,7 @@ def _address(server: str, uri: str) -> str:
 
 
 def _pattern(template: str) -> re.Pattern[str]:
-    """What an address by a template (RFC 6570) looks like."""
+    """The regular expression of the addresses of a template (RFC 6570)."""
     parts = re.split(r"(\{[^{}]*\})", template)
     return re.compile("".join(".*" if part.startswith("{") else re.escape(part) for part in parts), re.DOTALL)
 

@@ -1,4 +1,4 @@
-"""LangChain and LangGraph: healed tool calls for agents that exist already."""
+"""LangChain and LangGraph: healed tool calls for existing agents."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

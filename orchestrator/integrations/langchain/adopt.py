@@ -1,4 +1,4 @@
-"""Adopts an agent's LangChain tools into a graph: their effects, and the alternatives that may answer for them."""
+"""Adopts an agent's LangChain tools into a graph, with their effects and alternatives."""
 
 import copy
 from collections.abc import Iterable, Mapping
@@ -22,12 +22,12 @@ from .calls import ToolCall
 from .session import NAME, is_child
 
 CALL: Final = "tool_call"
-"""The key of the id under which a call in progress is found."""
+"""The key of the id of a call in progress."""
 
 
 @dataclass(frozen=True)
 class Adopted:
-    """How a call of a tool is put to the graph."""
+    """How a call of a tool is expressed as a goal of the graph."""
 
     goal: str
     keys: Mapping[str, str] | None
@@ -48,21 +48,21 @@ def answer_key(name: str) -> str:
 class Adoption:
     """The tools that were adopted into an orchestrator, by all agents and nodes that it heals.
 
-    Tools of one name are one tool of the graph, with one health; each call runs the tool of its own agent.
+    Tools with the same name are one tool of the graph, with one health; each call runs the tool of its own agent.
     """
 
     def __init__(self, orc: Orchestrator) -> None:
         self.orc = orc
         self.calls: dict[str, ToolCall] = {}
-        """Calls in progress, by the id that is handed through the graph."""
+        """Calls in progress, by the id that is passed through the graph."""
         self._alternatives: dict[str, dict[str, FallbackTool]] = {}
         self._objects: dict[str, Any] = {}
         self._effects: dict[str, Effect] = {}
         self._adopted: dict[str, Adopted] = {}
 
     def declare(self, alternatives: Any, effects: Mapping[str, str] | None) -> Mapping[str, set[str]]:
-        """Take in the options of one agent; the names in each. Raises `DefinitionError`, also where two agents say
-        different effects of one tool.
+        """Merge the options of one agent; returns the names in each. Raises `DefinitionError`, also when two agents
+        declare different effects of one tool.
         """
         listed, objects = read_alternatives(alternatives, (BaseTool, Tool))
         stated = {name: Effect(effect) for name, effect in (effects or {}).items()}
@@ -83,7 +83,7 @@ class Adoption:
         return {"alternatives": named, "effects": {*stated}}
 
     def call_of(self, run_id: str) -> ToolCall | None:
-        """The call in progress that a child run was started for."""
+        """The call in progress for which a child run was started."""
         return next((call for token, call in self.calls.items() if _started_for(run_id, token)), None)
 
     def check(self, names: Iterable[str], options: Mapping[str, set[str]]) -> None:
@@ -94,7 +94,7 @@ class Adoption:
                 raise DefinitionError(f"{option}= names {name!r}, which is no tool here.{nearest(name, known)}")
 
     def adopt(self, tool: BaseTool, every: Mapping[str, BaseTool]) -> Adopted:
-        """The tool in the graph, with the alternatives that are among `every` tool of the agent or the orchestrator."""
+        """Adopt a tool, with its alternatives from `every` tool of the agent or the orchestrator."""
         found = self._adopted.get(tool.name)
         if found is not None:
             return found
@@ -146,7 +146,7 @@ class Adoption:
         return known is None or bool(getattr(known, "adopted", False))
 
     def _declared(self, tool: BaseTool, known: Tool) -> Adopted:
-        """A tool that the orchestrator declares: it keeps its declaration, and runs as the agent would run it."""
+        """A tool that the orchestrator declares: it keeps its declaration, and runs the way the agent runs it."""
 
         async def work(ctx: RunContext[Any] | None, inputs: dict[str, Any]) -> Any:
             call = self.call_of(ctx.run_id) if ctx is not None else None
@@ -245,7 +245,7 @@ class Adoption:
 
 
 def call_token(root: str, key: str) -> str:
-    """What is handed through the graph for a call of a root run."""
+    """The value that is passed through the graph for a call of a root run."""
     return f"{root}\n{key}"
 
 
@@ -259,7 +259,7 @@ def _same(value: Any) -> Any:
 
 
 def _typed(call: ToolCall, known: Tool) -> Any:
-    """What the tool answered, as the type of its key. Raises `InvalidOutput`."""
+    """The tool's answer, validated by the type of its key. Raises `InvalidOutput`."""
     reply = call.reply
     annotation = next(iter(known.gives.values()))
     for value in (getattr(reply, "artifact", None), getattr(reply, "content", None)):
@@ -272,7 +272,7 @@ def _typed(call: ToolCall, known: Tool) -> Any:
 
 
 def _stated_effect(tool: BaseTool) -> Effect:
-    """What the tool's metadata says, else a write: a trusted MCP annotation, an HTTP method, or `effect`."""
+    """The effect in the tool's metadata (a trusted MCP annotation, an HTTP method, or `effect`), else a write."""
     metadata: Mapping[str, Any] = tool.metadata or {}
     try:
         return Effect(metadata["effect"])

@@ -1,4 +1,4 @@
-"""Asks people through interrupts of a graph, and keeps apart which call of a turn an answer is for."""
+"""Asks people through interrupts of a graph, and assigns each answer to its call of a turn."""
 
 import asyncio
 import contextlib
@@ -14,18 +14,18 @@ from langgraph.types import interrupt
 from .session import SessionQuestion
 
 MAX_TASKS: Final = 1000
-"""Tasks of graphs whose answers are kept apart; the oldest beyond it is forgotten."""
+"""Maximum number of graph tasks whose answers are tracked; beyond it the oldest is dropped."""
 UNASKED: Final = object()
-"""The answer where nothing keeps the state of the graph, so that it cannot wait."""
+"""The answer if the graph has no checkpointer and cannot wait."""
 
 
 def configurable_of(request: ToolCallRequest) -> Mapping[str, Any]:
-    """What the config of the graph around a call holds."""
+    """The `configurable` of the graph around a call."""
     return request.runtime.config.get("configurable", {})  # pyright: ignore[reportUnknownMemberType]
 
 
 class Asking:
-    """Asks for the calls of all tasks of graphs that one node or middleware takes part in."""
+    """Asks for the calls of all graph tasks of one node or middleware."""
 
     def __init__(self) -> None:
         self._tasks: OrderedDict[str, _Task] = OrderedDict()
@@ -34,7 +34,7 @@ class Asking:
     def ask(self, request: ToolCallRequest, question: SessionQuestion, key: str, problem: str) -> Any:
         """The answer of a person to a question of the call with this key; `UNASKED` if there is no person to ask.
 
-        `problem` is why the answer before it was none. Raises `GraphInterrupt` until there is an answer.
+        `problem` is why the previous answer was invalid. Raises `GraphInterrupt` until there is an answer.
         """
         configurable = configurable_of(request)
         if configurable.get("__pregel_checkpointer") is None:
@@ -51,15 +51,15 @@ class Asking:
             return _task_name(configurable_of(request)) in self._tasks
 
     def take_on(self, request: ToolCallRequest, shown: Mapping[str, Any]) -> None:
-        """Continue where another process stopped: `shown` is what its `shown` gave."""
+        """Continue where another process stopped: `shown` is the value of its `shown`."""
         self._task(configurable_of(request)).take_on(shown)
 
     def shown(self, request: ToolCallRequest) -> dict[str, Any]:
-        """Which call of the task a person is asked for, and how many answers were taken in before, as plain data."""
+        """The call of the task for which a person is asked, and the number of earlier answers, as plain data."""
         return self._task(configurable_of(request)).shown
 
     async def delivered(self, request: ToolCallRequest, seconds: float) -> None:
-        """Wait until the other calls of the turn have come for the answers that are there for them."""
+        """Wait until the other calls of the turn have taken their answers."""
         task = self._task(configurable_of(request))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -82,23 +82,22 @@ def _task_name(configurable: Mapping[str, Any]) -> str:
 class _Task:
     """The questions of one task of a graph, over all its executions.
 
-    LangGraph numbers the interrupts of an execution and gives the answers out again by number, to whoever asks; which
-    call asks first differs from one execution to the next. So one question is shown at a time, and an answer that comes
-    is for the call whose question was shown.
+    LangGraph numbers the interrupts of an execution and returns the answers by number, and the order of calls differs
+    between executions. So one question is shown at a time, and an answer belongs to the call whose question was shown.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._answers: defaultdict[str, deque[Any]] = defaultdict(deque)
         self._taken = 0
-        """Answers that were taken in, over all executions."""
+        """Number of answers so far, over all executions."""
         self._asks = ""
         """Key of the call whose question is shown."""
         self._execution: Any = None
         self._drawn = 0
         """Answers that this execution was given."""
         self._shown: Any = None
-        """What this execution shows."""
+        """The question that this execution shows."""
 
     @property
     def has_answers(self) -> bool:
@@ -123,7 +122,7 @@ class _Task:
             return self._answers[key].popleft()
 
     def _draw(self, key: str, question: Any, *, alone: bool) -> None:
-        """Record one answer. Raises `GraphInterrupt` when there is none."""
+        """Take one answer. Raises `GraphInterrupt` when there is none."""
         try:
             answer = interrupt(self._shown or question)
         except GraphInterrupt:
@@ -135,7 +134,7 @@ class _Task:
             return
         self._taken += 1
         meant, self._asks = self._asks or (key if alone else ""), ""
-        if meant:  # else nobody knows which call it was given to: it is asked for again
+        if meant:  # else its call is unknown, and the question is asked again
             self._answers[meant].append(answer)
 
 

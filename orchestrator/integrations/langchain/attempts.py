@@ -1,4 +1,4 @@
-"""The attempts of one request to a healed chat model: which model is next, what was tried, and what came of it."""
+"""The attempts of one request to a healed chat model: the next model, the models that were tried, and the result."""
 
 import time
 from collections.abc import Generator, Iterator
@@ -14,14 +14,16 @@ from orchestrator.core.privacy.redaction import message_of
 from orchestrator.health.failures.classify import retry_after_of
 
 REST: Final = 10.0
-"""Seconds after a failure in which a model is asked only when the others fail."""
+"""Seconds after a failure during which a model is tried only after the others."""
 
 
 class Attempts:
-    """Gives the places of the models to try, until one has answered; `made` is around each attempt."""
+    """Yields the indices of the models to try until one has answered; `made` is the context of each attempt."""
 
     def __init__(self, pool: ModelPool, last: str, resting: dict[int, float], longest: float) -> None:
-        """`last` answered in this conversation before; a wait of a model that is over `longest` seconds is not made."""
+        """`last` answered in this conversation before; a wait for a model of more than `longest` seconds is not
+        made.
+        """
         self._pool = pool
         self._resting = resting
         self._longest = longest
@@ -33,10 +35,10 @@ class Attempts:
         self._pause = 0.0
         self._began = 0.0
         self._held: list[ChatGenerationChunk] = []
-        """Chunks without content, before the first that has some: another model may still answer instead."""
+        """Chunks before the first one with content: another model may still answer instead."""
         self._has_begun = False
         self._tokens: tuple[int, int] | None = None
-        """Input and output tokens, where the model says so."""
+        """Input and output tokens, if the model reports them."""
         self._reason = "it is the cheapest by price and health"
         for place in self._order:
             if pool.name(place) == last and pool.usable(place) and resting.get(place, 0.0) <= now:
@@ -46,7 +48,7 @@ class Attempts:
                 break
 
     def __iter__(self) -> Iterator[int]:
-        """The models in turn; after all of them failed, once more the one that said when to come again."""
+        """The models in order; after all have failed, once more the one that stated a `Retry-After`."""
         while self._order:
             yield self._order.pop(0)
         if self._later is not None:
@@ -60,7 +62,7 @@ class Attempts:
 
     @contextmanager
     def made(self, place: int) -> Generator[None]:
-        """Around one attempt: takes in its error, unless a part of its answer was given already."""
+        """Context of one attempt: keeps its error, unless a part of its answer was already returned."""
         self._began, self._held, self._tokens = time.monotonic(), [], None
         try:
             yield
@@ -79,14 +81,14 @@ class Attempts:
             self._later = again, place
 
     def result(self, place: int, answer: AIMessage) -> ChatResult:
-        """The answer of a model, with the record of how it came about."""
+        """The answer of a model, with the record of its attempts."""
         self._count(answer)
         self._answered(place)
         noted = {**answer.response_metadata, RECORD: self._record(place)}
         return ChatResult(generations=[ChatGeneration(message=answer.model_copy(update={"response_metadata": noted}))])
 
     def chunks(self, place: int, chunk: Any) -> list[ChatGenerationChunk]:
-        """What of a streamed answer can be given on with this chunk; the first one carries the record."""
+        """The chunks that can be returned now; the first one contains the record."""
         message: Any = (
             chunk if isinstance(chunk, AIMessageChunk) else AIMessageChunk(**chunk.model_dump(exclude={"type"}))
         )
@@ -100,7 +102,7 @@ class Attempts:
         return []
 
     def ended(self, place: int) -> list[ChatGenerationChunk]:
-        """A stream ended well: what was held back of it."""
+        """The remaining chunks after a stream has ended without an error."""
         self._answered(place)
         return self._given()
 
@@ -129,7 +131,7 @@ class Attempts:
         return {"model": self._pool.name(place), "candidates": prices, "failed": tried, "reason": reason}
 
     def error(self) -> Exception:
-        """What is raised when every model failed."""
+        """The error when every model has failed."""
         _, first = self._errors[0]
         for place, error in self._errors[1:]:
             first.add_note(f"{self._pool.name(place)}: {type(error).__name__}: {message_of(error)}")

@@ -1,4 +1,4 @@
-"""One tool call of an agent while it is healed, and how its tools are run where the agent runs."""
+"""One healed tool call of an agent, and the execution of its tools in the agent's thread or event loop."""
 
 import asyncio
 import contextvars
@@ -22,7 +22,7 @@ try:
 except ImportError:  # before langgraph 1.2.20, which marks no errors
 
     def is_invalid_resume(error: BaseException) -> bool:
-        """Whether a graph was resumed with a value that its interrupt does not take."""
+        """Whether a graph was resumed with a value that its interrupt does not accept."""
         del error
         return False
 
@@ -31,28 +31,28 @@ if TYPE_CHECKING:
     from .session import SessionQuestion
 
 INVOCATION: Final = "Error invoking tool"
-"""What LangGraph's message begins with when the arguments of a call do not fit the tool."""
+"""Prefix of LangGraph's message when the arguments of a call do not fit the tool."""
 Runner = Callable[[ToolCallRequest], Awaitable[Any]]
-"""Runs a request where the agent runs, and gives what the original handler gave."""
+"""Runs a request in the agent's thread or loop, and returns the result of the original handler."""
 
 
 @dataclass(eq=False)
 class ToolCall:
-    """A call that an agent makes: what was asked, and what came of it so far."""
+    """A call of an agent: the request, and its results so far."""
 
     request: ToolCallRequest
     run: Runner
     number: int = 0
-    """How often middleware around the healing has made this call before: each time it is another one."""
+    """How often outer middleware has made this call before: each repetition is another call."""
     reply: Any = None
-    """What the tool that answered gave: a message, a `Command`, or a list of these."""
+    """The output of the tool that answered: a message, a `Command`, or a list of these."""
     results: dict[str, ToolMessage] = field(default_factory=dict[str, ToolMessage])
-    """Tool -> the error message that it gave itself."""
+    """Tool -> its own error message."""
     errors: list[BaseException] = field(default_factory=list[BaseException])
     interrupted: Exception | None = None
-    """What a tool raised to interrupt the graph, or because the graph was resumed with a value that is no answer."""
+    """The exception of a tool that interrupts the graph, or of a resume with an invalid value."""
     on_interrupt: Callable[[], Awaitable[None]] | None = None
-    """Puts an interrupt on record, before the child run ends that was interrupted."""
+    """Records an interrupt before the interrupted child run ends."""
     notice: "asyncio.Future[SessionQuestion | None] | None" = None
     """Done when the call waits for a person, or, with `None`, when its child run is to be cancelled."""
 
@@ -63,7 +63,7 @@ class ToolCall:
 
     @property
     def tool(self) -> str:
-        """The tool that runs for that name, which a wrapper may have put in."""
+        """The tool that runs for that name, perhaps replaced by a wrapper."""
         return str(getattr(self.request.tool, "name", self.name))
 
     @property
@@ -72,7 +72,7 @@ class ToolCall:
         return str(self.request.tool_call["id"] or "")
 
     def own(self, tool: Any) -> Any:
-        """The tool of that name which the agent of this call has; another agent's where it has none."""
+        """The tool of that name of this call's agent; another agent's if it has none."""
         if tool.name == self.tool:
             return self.request.tool
         every: Any = self.request.runtime.tools  # pyright: ignore[reportUnknownMemberType]
@@ -108,7 +108,7 @@ class ToolCall:
             await self.on_interrupt()
 
     async def abandon(self) -> None:
-        """Have the child run cancelled, because the graph was interrupted; does not return."""
+        """Cancel the child run, because the graph was interrupted; does not return."""
         if self.notice is not None and not self.notice.done():
             self.notice.set_result(None)
         await asyncio.Event().wait()
@@ -129,7 +129,7 @@ class ToolCall:
 
 
 def in_loop(handler: Callable[[ToolCallRequest], Awaitable[Any]]) -> Runner:
-    """Runs requests in the running loop and in the caller's context, from whichever loop they come."""
+    """Runs requests from any loop in the current loop and in the caller's context."""
     home, context = asyncio.get_running_loop(), contextvars.copy_context()
 
     async def work(request: ToolCallRequest, began: asyncio.Event) -> Any:
@@ -138,7 +138,7 @@ def in_loop(handler: Callable[[ToolCallRequest], Awaitable[Any]]) -> Runner:
             return await handler(request)
         except Exception:
             raise
-        except BaseException as error:  # a tool that exits, or is cancelled by itself, ends no event loop
+        except BaseException as error:  # a tool that exits or cancels itself must not end the event loop
             if must_propagate(error):
                 raise
             raise abnormal_exit(error) from None
@@ -168,26 +168,26 @@ def in_loop(handler: Callable[[ToolCallRequest], Awaitable[Any]]) -> Runner:
 
 
 def _is_cancelled() -> bool:
-    """Whether the current task itself is being cancelled, and not only what it waits for."""
+    """Whether the current task itself is being cancelled, not only the awaited one."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
 
 class CallerThread:
-    """Runs requests in the caller's own thread, which waits for the outcome meanwhile."""
+    """Runs requests in the caller's own thread while it waits for the outcome."""
 
     def __init__(self, handler: Callable[[ToolCallRequest], Any]) -> None:
         self._handler = handler
         self._work: queue.SimpleQueue[tuple[ToolCallRequest, Future[Any]] | None] = queue.SimpleQueue()
 
     async def run(self, request: ToolCallRequest) -> Any:
-        """Hand a request over, and wait for its result."""
+        """Pass a request to the thread, and wait for its result."""
         result: Future[Any] = Future()
         self._work.put((request, result))
         return await asyncio.wrap_future(result)
 
     def until(self, outcome: "Future[Any]") -> Any:
-        """Run what is handed over until the outcome is there."""
+        """Run requests until the outcome is available."""
         outcome.add_done_callback(lambda _: self._work.put(None))
         try:
             while (item := self._work.get()) is not None:

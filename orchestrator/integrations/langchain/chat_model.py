@@ -28,15 +28,15 @@ from orchestrator.health import HealthRegistry
 from .attempts import Attempts
 
 _ALONE: Final[Any] = {"callbacks": []}
-"""The config of the models inside: the callbacks of the caller see one model, and count its tokens once."""
+"""The config of the inner models, so that the caller's callbacks see one model and count its tokens once."""
 
 
 class HealingChatModel(BaseChatModel):
     """`HealingChatModel(["openai:gpt-5-mini", "anthropic:claude-haiku-4-5"])`: a chat model over several.
 
-    The cheapest by price and health is asked; one that fails becomes more expensive and the next one answers, at once.
-    A conversation stays with the model that answered it last while that one works. Rate limits and failures of an
-    account (no credit, a revoked key) close a model for a while. Streaming falls back until the first token.
+    The cheapest by price and health is called; one that fails becomes more expensive, and the next one is called at
+    once. A conversation stays with the model that answered last while that one works. Rate limits and failures of an
+    account (no credit, a revoked key) exclude a model for a while. Streaming can fall back until the first token.
 
     `prices` are US dollars per million input and output tokens by model; unknown ones come from genai-prices. `orc`
     shares health and policy with an orchestrator. `response_metadata["orchestrator"]` of each answer says which model
@@ -51,7 +51,7 @@ class HealingChatModel(BaseChatModel):
     _pool: ModelPool = PrivateAttr()
     _max_wait: float = PrivateAttr(default=30.0)
     _resting: dict[int, float] = PrivateAttr(default_factory=dict[int, float])
-    """Place of a model -> until when, by the monotonic clock, it comes after those that did not just fail."""
+    """Index of a model -> until when, by the monotonic clock, it is tried after those that did not fail recently."""
 
     @checked()
     def __init__(

@@ -1,4 +1,4 @@
-"""Heals the tool calls of an agent: each is a child run, in which an alternative may answer for a tool that fails."""
+"""Heals the tool calls of an agent: each is a child run, in which an alternative may replace a failing tool."""
 
 import asyncio
 import hashlib
@@ -28,14 +28,16 @@ from .session import Session, SessionQuestion
 from .sessions import Sessions
 
 _PLAIN: Final = re.compile(r"[ -~]{0,100}")
-"""Ids of tool calls that are part of the name of a run as they are; a model may give any text."""
+"""Pattern of tool call ids that are used in run ids unchanged; a model may generate any text."""
 _PARTS: Final = "_langchain"
-"""The attribute of an orchestrator that holds what its healed agents share."""
-"""Kinds of failures whose message is the tool's own answer to the model."""
+"""The attribute of an orchestrator for the shared state of its healed agents."""
+"""Failure classes whose message is the tool's own answer to the model."""
 
 
 class Healer:
-    """What `HealingToolNode` and `HealingMiddleware` share. Its coroutines run in the loop of the call's session."""
+    """Shared implementation of `HealingToolNode` and `HealingMiddleware`. Its coroutines run in the loop of the call's
+    session.
+    """
 
     def __init__(
         self,
@@ -47,7 +49,7 @@ class Healer:
         store: Store | str | Path | None,
         as_original: bool = False,
     ) -> None:
-        """`as_original`: an error that nothing else was tried for is the original's to handle."""
+        """`as_original`: an error without a tried alternative is handled by the original handler."""
         if orc is not None and (policy is not None or store is not None):
             raise DefinitionError("policy= and store= are those of orc=: give either orc= or these.")
         self.orc = orc if orc is not None else Orchestrator(policy=policy, store=store)
@@ -57,7 +59,7 @@ class Healer:
         self._resuming: set[asyncio.Task[Any]] = set()
 
     def adopt(self, tools: Iterable[BaseTool]) -> None:
-        """Adopt tools before they are called, so that what is wrong with the options is known at once."""
+        """Adopt tools before they are called, so that invalid options are reported at once."""
         every = {tool.name: tool for tool in tools}
         self.adoption.check(every, self._named)
         for tool in every.values():
@@ -97,12 +99,12 @@ class Healer:
                 await self.sessions.end(root)
 
     async def answer(self, call: ToolCall, root: str, question: "SessionQuestion", value: Any) -> str:
-        """Continue with a call after its question was answered; empty, or why the value is no answer."""
+        """Continue a call after its question was answered; returns why the value is no answer, empty if it is one."""
         session = await self.sessions.open(root, {})
         key = key_of(call)
         asked = session.questions.get(key, question)
         if asked.text != question.text:
-            return ""  # it asks something else by now
+            return ""  # it asks another question now
         session.work()
         try:
             self.adoption.calls[call_token(session.run_id, key)] = call
@@ -123,17 +125,19 @@ class Healer:
         return ""
 
     async def shown(self, root: str, task: str) -> Mapping[str, Any]:
-        """What `show` kept for a task of the graph, maybe in another process; empty for nothing."""
+        """What `show` stored for a task of the graph, perhaps in another process; empty if nothing."""
         context = await (await self.sessions.open(root, {})).opened
         return context.kept(_shown(task)) or {}
 
     async def show(self, root: str, task: str, shown: Mapping[str, Any]) -> None:
-        """Keep which call of a task of the graph a person is asked for."""
+        """Store the call of a graph task for which a person is asked."""
         context = await (await self.sessions.open(root, {})).opened
         await context.keep(_shown(task), dict(shown))
 
     async def settle(self, root: str) -> None:
-        """Wait until the other calls of a turn have ended, or wait for people: an interrupt drops what still runs."""
+        """Wait until the other calls of a turn have ended or wait for people, because an interrupt drops running
+        calls.
+        """
         session = await self.sessions.open(root, {})
         await session.settle(self.orc.policy.patience)
 
@@ -187,9 +191,10 @@ class Healer:
         return question
 
     def _failed(self, call: ToolCall, outcome: "Outcome[Any]") -> Any:
-        """The tool's own error message where nothing else was tried; else one statement of what was.
+        """The tool's own error message if no alternative was tried; else one statement about all attempts.
 
-        Where the caller chose how a node handles errors, an error of the tool alone is handled so, and may be raised.
+        If the caller configured how a node handles errors, an error of the tool alone is handled that way, and may be
+        raised.
         """
         kinds = {failure.kind for failure in outcome.failures}
         alone = {failure.tool for failure in outcome.failures} <= {call.tool}
@@ -202,7 +207,7 @@ class Healer:
 
 
 def _parts_of(orc: Orchestrator) -> tuple[Adoption, Sessions]:
-    """What all agents and nodes share that one orchestrator heals."""
+    """The shared state of all agents and nodes that one orchestrator heals."""
     found: tuple[Adoption, Sessions] | None = orc.__dict__.get(_PARTS)
     return found or orc.__dict__.setdefault(_PARTS, (Adoption(orc), Sessions(orc)))
 
@@ -215,7 +220,7 @@ async def _outcome(reaching: Any) -> Any:
 
 
 def _interrupts(key: str) -> str:
-    """Where the root run keeps how often a call was interrupted: each time it is called again it is another child."""
+    """Name under which the root run stores how often a call was interrupted: each repetition is another child run."""
     return f"interrupts of {key}"
 
 

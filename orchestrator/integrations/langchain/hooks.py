@@ -25,7 +25,7 @@ _loops: dict[int, asyncio.AbstractEventLoop] = {}
 
 
 async def in_home(work: Coroutine[Any, Any, T], home: asyncio.AbstractEventLoop | None) -> T:
-    """Run a coroutine in the loop that has its session, which mostly is the running one."""
+    """Run a coroutine in the loop of its session, which usually is the running one."""
     if home is None or home is asyncio.get_running_loop():
         return await work
     return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, home))
@@ -42,7 +42,7 @@ def shared_loop() -> asyncio.AbstractEventLoop:
 
 
 DELIVERY_SECONDS: Final = 1.0
-"""How long a call may take to come for an answer that is there for it."""
+"""Seconds in which a call must take an available answer."""
 Where = Callable[[ToolCallRequest], tuple[str, Mapping[str, str]]]
 """The id of the root run of a call, and its labels."""
 
@@ -61,7 +61,7 @@ class Hooks:
     def call(self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Any]) -> Any:
         """Heal a call of a sync agent. Tools run in the calling thread.
 
-        A tool that is async alone is left to the original handler, which raises: nothing was called that could heal.
+        An async-only tool is left to the original handler, which raises: no call was made that could be healed.
         """
         if request.tool is None or _is_async_alone(request.tool):
             return handler(request)
@@ -145,7 +145,7 @@ class Hooks:
 
 
 class _Repeats:
-    """Counts how often each tool call of an execution is made: middleware around the healing may make one again."""
+    """Counts how often each tool call of an execution is made: outer middleware may repeat one."""
 
     def __init__(self) -> None:
         self._made: dict[int, tuple[weakref.ref[Any], Counter[str]]] = {}

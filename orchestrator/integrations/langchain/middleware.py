@@ -36,19 +36,19 @@ def at_end(runtime: Runtime[Any], ended: Callable[[bool], object]) -> None:
     """Call `ended(interrupted)` when the invocation of the graph that runs the current node ends, in any thread.
 
     LangGraph has no hook for that: a graph that raises, or is cancelled, runs no further node, and callback handlers
-    are chosen before it begins. Its loop keeps an exit stack, which is reached through the config of the node. Where a
-    version keeps it elsewhere, the stream writer that each invocation has of its own is watched: it is dropped at the
+    are chosen before it starts. Its loop has an exit stack, which is accessible through the config of the node. If a
+    version keeps it elsewhere, a weak reference to the stream writer of the invocation is used: it is released at the
     end, at the latest by the garbage collector.
     """
     with contextlib.suppress(AttributeError, TypeError):
         _exit_stack().push(_calling(ended))
         return
-    with contextlib.suppress(TypeError):  # a stream writer that cannot be watched
+    with contextlib.suppress(TypeError):  # a stream writer without weak references
         weakref.finalize(runtime.stream_writer, ended, False).atexit = False
 
 
 def _exit_stack() -> Any:
-    """The exit stack of the loop of the graph. Raises `AttributeError` where there is none."""
+    """The exit stack of the loop of the graph. Raises `AttributeError` if there is none."""
     configurable: Mapping[str, Any] = get_config().get("configurable", {})
     call: Any = configurable.get("__pregel_call")
     return call.keywords.get("schedule_task").__self__.stack
@@ -72,7 +72,7 @@ class HealingState(AgentState[Any]):
 
 
 def _complete(middleware: type[C]) -> type[C]:
-    """Give a class the hooks that `create_agent` looks up on it, as those that do nothing.
+    """Add the no-op hooks to a class that `create_agent` looks up on it.
 
     It compares `type(m).before_model` and the others with the attributes of `AgentMiddleware` by identity, and reads
     `name`, `tools`, `transformers` and `trace_policy`; it never asks whether `m` is an instance.
@@ -140,7 +140,7 @@ class HealingMiddleware(Base):
         await self._healer.sessions.end(state.get("healing_run", ""))
 
     def _named(self, runtime: Runtime[Any]) -> str:
-        """The id of a new root run, which ends with this invocation of the graph if no hook ends it."""
+        """The id of a new root run, which ends at the latest with this invocation of the graph."""
         run = f"agent-{uuid.uuid4().hex[:16]}"
         at_end(runtime, partial(self._healer.sessions.left, run))
         return run

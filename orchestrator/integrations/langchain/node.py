@@ -30,7 +30,7 @@ def HealingToolNode(  # noqa: N802 - it stands in the place of a class
     store: Store | str | Path | None = None,
     **options: Any,
 ) -> ToolNode:
-    """A `ToolNode` in which an alternative answers, under the same tool-call id, for a tool that fails.
+    """A `ToolNode` in which an alternative answers, under the same tool-call id, when a tool fails.
 
     `alternatives` says which tools stand in for which: `{"search": ["brave", ("cache", {"key": "query"})]}`, where a
     mapping gives the alternative's argument by the name of the original's. In `orc`, tools that give the same key stand
@@ -56,9 +56,9 @@ def HealingToolNode(  # noqa: N802 - it stands in the place of a class
 
 
 def _wrappers(hooks: Hooks, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The healing hooks, inside the caller's own.
+    """The healing hooks, wrapped by the caller's own.
 
-    With a sync wrapper alone `ToolNode` runs async calls through it too, and so does this node.
+    With only a sync wrapper, `ToolNode` uses it for async calls too, and so does this node.
     """
     outer, aouter = options.get("wrap_tool_call"), options.get("awrap_tool_call")
 

@@ -1,4 +1,4 @@
-"""Replies to tool calls as plain data, for a process that finds their run ended and the graph without them."""
+"""Replies to tool calls as plain data, for a process that finds the run ended but no replies in the graph."""
 
 import base64
 from collections.abc import Mapping
@@ -9,12 +9,12 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.types import Command
 
 _SERIALISER: Final = JsonPlusSerializer()
-"""What checkpoints are written with: a reply is stored in one anyway."""
+"""LangGraph's checkpoint serialiser, with which replies are stored anyway."""
 LOST: Final = "This call was made and ended; its answer was lost with the process that had it."
 
 
 def as_data(replies: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Key of a call -> its reply as texts. Of one that cannot be written, its message without what came with it."""
+    """Key of a call -> its serialised reply. If a reply cannot be serialised, only its message."""
     return {key: _written(reply) for key, reply in replies.items()}
 
 
@@ -23,7 +23,7 @@ def _written(reply: Any) -> list[str]:
         try:
             kind, data = _SERIALISER.dumps_typed(form)
             _SERIALISER.loads_typed((kind, data))
-        except Exception:  # whatever a value of a tool raises
+        except Exception:  # a tool's value may raise anything
             continue
         return [kind, base64.b64encode(data).decode()]
     return []
@@ -40,7 +40,7 @@ def _messages(reply: Any) -> list[ToolMessage]:
 
 
 def from_data(data: Any) -> dict[str, Any]:
-    """The replies of what `as_data` gave, `LOST` for one that cannot be read; nothing of anything else."""
+    """The replies that `as_data` wrote, `LOST` for an unreadable one; empty for other data."""
     if not isinstance(data, Mapping):
         return {}
     stated: Mapping[Any, Any] = data  # pyright: ignore[reportUnknownVariableType]

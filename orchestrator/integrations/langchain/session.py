@@ -16,12 +16,12 @@ NAME: Final = "agent run"
 
 @dataclass(frozen=True)
 class SessionQuestion:
-    """A person is asked before a call can continue."""
+    """A question to a person that blocks a call."""
 
     text: str
     choices: tuple[str, ...]
     run_id: str
-    """The run that an answer resumes."""
+    """The run that is resumed by the answer."""
     id: str
 
 
@@ -37,17 +37,18 @@ class Session:
         self.opened: asyncio.Future[RunContext[Any]] = self.loop.create_future()
         self.closing = asyncio.Event()
         self.ended = "ended"
-        """What the root run of an agent gives: whether it ended, or broke off. That of a node gives its replies."""
+        """The result of the root run: for an agent whether it ended or was interrupted, for a node its replies."""
         self.root: asyncio.Task[Outcome[Any]] | None = None
         self.active = 0
         """Calls in progress."""
         self.working = 0
-        """Calls in progress that no interrupt has stopped."""
+        """Calls in progress that are not interrupted."""
         self.settled = asyncio.Event()
-        """Set while no call works."""
+        """Set while no call is working."""
         self.replies = replies
         """Key of a call -> its reply, for a graph that runs a node again. It outlives the root run: a call of the same
-        turn may end before another one, which is interrupted, has begun."""
+        turn may end before another one, which is interrupted, has started.
+        """
         self.pending: dict[str, asyncio.Task[Outcome[Any]]] = {}
         """Key of a call -> its child run, while it waits for a person."""
         self.questions: dict[str, SessionQuestion] = {}
@@ -55,11 +56,13 @@ class Session:
         self.interrupted = False
         """Whether the graph was interrupted since its last call."""
         self.keeps_replies = False
-        """Whether its root run ends before the graph has recorded its replies: another process finds them there."""
+        """Whether its root run ends before the graph has recorded its replies, which another process then reads from
+        the run.
+        """
         self.kept = False
-        """Whether it stays open after its last call: an interrupted node runs again."""
+        """Whether it stays open after its last call, because an interrupted node runs again."""
         self._asked: dict[str, SessionQuestion] = {}
-        """Run -> the question that it waits on, before its call has seen it."""
+        """Run -> its question, before its call has received it."""
         self._listening: dict[str, asyncio.Future[SessionQuestion | None]] = {}
         """Key of a call -> where its next question goes."""
         self._resumed: dict[str, asyncio.Future[None]] = {}
@@ -72,37 +75,37 @@ class Session:
 
     @property
     def is_awaited(self) -> bool:
-        """Whether a call will come back: it was interrupted, waits for a person, or was answered and continues."""
+        """Whether a call will continue: it was interrupted, waits for a person, or was answered."""
         return bool(self.kept or self.questions or self.pending)
 
     def begin(self) -> None:
-        """Count a call in."""
+        """Count a call that starts."""
         self.active += 1
         self.kept = self.kept and self.active > 1  # the node runs again
         self.work()
 
     def work(self) -> None:
-        """A call works."""
+        """Mark a call as working."""
         self.working += 1
         self.settled.clear()
 
     async def stopped(self, seconds: float) -> None:
-        """A call is interrupted: wait until the other calls of the turn have ended, or are interrupted too.
+        """Mark a call as interrupted, and wait until the other calls of the turn have ended or are interrupted too.
 
-        The graph drops what still runs when it is interrupted, so a write in flight would be cut off.
+        An interrupted graph drops running calls, so a write in flight would be cut off.
         """
         self.rest()
         await self.settle(seconds)
 
     async def settle(self, seconds: float) -> None:
-        """Wait until no call works."""
+        """Wait until no call is working."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while self.working > 0:
                     await self.settled.wait()
 
     def rest(self) -> None:
-        """A call works no more."""
+        """Mark a call as not working."""
         self.working -= 1
         if self.working <= 0:
             self.settled.set()
@@ -118,17 +121,17 @@ class Session:
         return notice
 
     def stop_listening(self, key: str) -> None:
-        """The call waits no more."""
+        """Stop waiting for questions of the call."""
         self._listening.pop(key, None)
 
     def resuming(self, run_id: str) -> "asyncio.Future[None]":
-        """Done when that run continues."""
+        """A future that is done when that run continues."""
         return self._resumed.setdefault(run_id, self.loop.create_future())
 
     def note(self, event: RunWaiting | RunResumed) -> None:
         """Record that a child run waits, or continues.
 
-        This one reports the questions of runs that waited already when this process took it on.
+        It also reports the questions of runs that were already waiting when this process took over.
         """
         if isinstance(event, RunResumed):
             self._asked.pop(event.run_id, None)

@@ -25,13 +25,13 @@ from .session import NAME, Session
 GOAL: Final = "agent.run"
 INPUT: Final = "agent.session"
 MAX_OPEN: Final = 1000
-"""Sessions of agents that were interrupted and have not gone on; the oldest beyond it is closed."""
+"""Maximum number of sessions of interrupted agents; beyond it the oldest is closed."""
 CLOSE_SECONDS: Final = 5.0
-"""How long the end of a root run is waited for."""
+"""Seconds to wait for the end of a root run."""
 
 
 _EVERY: Final["weakref.WeakSet[Sessions]"] = weakref.WeakSet()
-"""Those of all orchestrators of this process."""
+"""The sessions of all orchestrators of this process."""
 
 
 class Sessions:
@@ -74,7 +74,7 @@ class Sessions:
         return self._open.get(found[-1]) if found else None
 
     async def open(self, run_id: str, labels: Mapping[str, str]) -> Session:
-        """The session of that id, opened when it is not; another one beside it when its run has ended already."""
+        """The session of that id, opened if necessary; a new one with another id when its run has already ended."""
         number = 1
         while True:
             name = run_id if number == 1 else f"{run_id}.{number}"
@@ -94,7 +94,7 @@ class Sessions:
             number += 1
 
     def _take_over(self, run_id: str) -> None:
-        """Go on where another agent object of this process was interrupted: a program may make one for each request."""
+        """Continue the session of another agent object of this process: a program may create one for each request."""
         for other in [*_EVERY]:
             held = None if other is self else other._newest(run_id)
             if held is None or held.active:
@@ -124,7 +124,7 @@ class Sessions:
 
     async def _drive(self, held: Session, labels: Mapping[str, str]) -> Outcome[Any]:
         outcome = await self._orc.run(GOAL, {INPUT: held.run_id}, run_id=held.run_id, labels=dict(labels))
-        if outcome.status is Status.WAITING and not held.opened.done():  # a process that is gone began it
+        if outcome.status is Status.WAITING and not held.opened.done():  # it was started by a process that is gone
             outcome = await call_again(self._orc, held.run_id)
         return outcome
 
@@ -142,7 +142,7 @@ class Sessions:
                 await asyncio.wait({held.root}, timeout=CLOSE_SECONDS)
 
     def left(self, run_id: str, interrupted: bool) -> None:
-        """The invocation of an agent has ended: its session ends too, unless the graph waits to continue."""
+        """End the session after the invocation of an agent, unless the graph waits to continue."""
         for name in [name for name in [*self._open] if _is_of(name, run_id)]:
             held = self._open.get(name)
             if held is None:
@@ -161,7 +161,7 @@ class Sessions:
         return True
 
     def restarted(self, thread: str) -> None:
-        """An agent begins on a thread: sessions of that thread that nothing works in any more end."""
+        """End idle sessions of a thread when an agent starts on it."""
         for name, held in [*self._open.items()] if thread else ():
             if held.thread == thread and not held.active:
                 self._open.pop(name, None)
@@ -169,14 +169,16 @@ class Sessions:
 
 
 def _take_replies(held: Session, outcome: Outcome[Any]) -> None:
-    """Read the replies that an ended root run has on record, in this process or another one."""
+    """Read the replies that an ended root run has recorded, in this process or another one."""
     if outcome.ok:
         for key, reply in from_data(outcome.value).items():
             held.replies.setdefault(key, reply)
 
 
 def _outside_of_graphs() -> contextvars.Context:
-    """The current context without LangGraph's: a root run is no part of the graph, and keeps nothing of it alive."""
+    """The current context without LangGraph's variables: a root run is not part of the graph and must not keep it
+    alive.
+    """
     context = contextvars.copy_context()
     context.run(var_child_runnable_config.set, None)
     return context
@@ -187,7 +189,7 @@ def _is_of(name: str, run_id: str) -> bool:
 
 
 def _let_end(held: Session, how: str = "ended") -> None:
-    """Have the root run end in its own loop, from any thread."""
+    """End the root run in its own loop; callable from any thread."""
     held.ended = how
     with contextlib.suppress(RuntimeError):  # its loop is gone, and its run with it
         held.loop.call_soon_threadsafe(held.closing.set)

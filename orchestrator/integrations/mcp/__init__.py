@@ -1,4 +1,4 @@
-"""The Model Context Protocol, both ways: tools of MCP servers as tools of the graph, and goals as tools of one.
+"""The Model Context Protocol as client and server: tools of MCP servers in the graph, and goals as tools of a server.
 
 Needs the extra `mcp`.
 """

@@ -1,4 +1,4 @@
-"""The outcome of a run as the answer of an MCP tool: its value as text, and the trail of its decisions as data."""
+"""The outcome of a run as the result of an MCP tool: its value as text, and its decisions as data."""
 
 import json
 from typing import Any
@@ -13,7 +13,7 @@ from orchestrator.observability.explain.summary import trail
 
 
 def call_result_of(outcome: Outcome[Any]) -> types.CallToolResult:
-    """The answer; an error where neither the goal nor a declared lesser one was reached."""
+    """The result; an error if neither the goal nor a declared lesser one was reached."""
     return types.CallToolResult(
         content=[types.TextContent(text=_text(outcome))],
         structured_content=structured(outcome),
@@ -22,12 +22,12 @@ def call_result_of(outcome: Outcome[Any]) -> types.CallToolResult:
 
 
 def refusal(text: str) -> types.CallToolResult:
-    """An answer to a call that could not be run."""
+    """The result of a call that could not be run."""
     return types.CallToolResult(content=[types.TextContent(text=text)], is_error=True)
 
 
 def structured(outcome: Outcome[Any]) -> dict[str, Any]:
-    """A run as data: how it ended, its value, and every decision with why."""
+    """A run as data: its status, its value, and every decision with its reason."""
     made: dict[str, Any] = {
         "run_id": outcome.run_id,
         "status": str(outcome.status),

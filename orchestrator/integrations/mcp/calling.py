@@ -1,4 +1,4 @@
-"""One call of a tool of an MCP server, as a callable that the graph can read."""
+"""One call of a tool of an MCP server, as a callable with a signature for the graph."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -19,12 +19,12 @@ from .requests import request
 from .results import output_value
 
 NEVER: Final = 1e7
-"""Seconds, where the client's own time-out is not to count what a person thinks."""
+"""Time-out of the client in seconds while a person is asked, whose time does not count."""
 
 
 @dataclass(frozen=True)
 class Terms:
-    """What was agreed about a tool: what it is sent, and what becomes of its answer."""
+    """The mapping of a tool: its arguments, and the conversion of its result."""
 
     server: str
     remote: str
@@ -51,7 +51,7 @@ def remote_call(connection: Connection, terms: Terms) -> Callable[..., Awaitable
 async def call_remote(
     connection: Connection, remote: str, arguments: dict[str, Any], timeout: float, ctx: RunContext[Any] | None
 ) -> types.CallToolResult:
-    """Call a tool, as `request` asks; what the server asks meanwhile is a question of the run."""
+    """Call a tool by `request`; elicitations of the server are questions of the run."""
 
     async def on_progress(progress: float, total: float | None, message: str | None) -> None:
         if ctx is not None:
@@ -73,9 +73,10 @@ async def call_remote(
 async def _with_questions(
     elicitations: Elicitations, ctx: RunContext[Any], sending: Awaitable[types.CallToolResult], seconds: float
 ) -> types.CallToolResult:
-    """The answer of the server; what it asks meanwhile is a question of the run, and its answer takes no time.
+    """The response of the server; its elicitations are questions of the run, and the time for their answers does not
+    count.
 
-    Raises `MCPError` with the code of a time-out after so many seconds.
+    Raises `MCPError` with the code of a time-out after `seconds`.
     """
     task = asyncio.ensure_future(sending)
     with elicitations.open() as asked:

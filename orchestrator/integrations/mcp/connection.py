@@ -21,11 +21,11 @@ from .elicitation import Elicitations
 from .transports import Transport
 
 CLOSE_SECONDS: Final = 10.0
-"""How long closing a session may take; then its task is cancelled, which ends the server's process."""
+"""Seconds that closing a session may take; then its task is cancelled, which ends the server's process."""
 SILENT: Final = 2
-"""Answers in a row that did not come in time, after which a session is given up: one may be a slow tool's."""
+"""Time-outs in a row after which a session is dropped: a single one may come from a slow tool."""
 _ANSWERED: Final = frozenset({INVALID_PARAMS, METHOD_NOT_FOUND, INTERNAL_ERROR})
-"""Errors that a server answers with: the session is well."""
+"""Codes of errors that a server returns in a working session."""
 
 
 _CHANGES: Final[Mapping[type[Any], str]] = {
@@ -36,12 +36,12 @@ _CHANGES: Final[Mapping[type[Any], str]] = {
 
 
 class SessionLost(Exception):
-    """The server does not know the session any more; what was sent in it was not executed."""
+    """The server does not know the session any more, so the request was not executed."""
 
 
 class NotOpened(Unavailable):
-    """No session could be opened, so nothing was sent. `response` is the HTTP answer that declined it, if there was
-    one: its status and `Retry-After` count.
+    """No session could be opened, so nothing was sent. `response` is the HTTP response that refused it, if any: its
+    status and `Retry-After` are used.
     """
 
     def __init__(self, message: str, response: httpx2.Response | None) -> None:
@@ -51,20 +51,20 @@ class NotOpened(Unavailable):
 
 @dataclass(eq=False)
 class _Session:
-    """A session while it is held open."""
+    """An open session."""
 
     client: Client
     loop: asyncio.AbstractEventLoop
     stop: asyncio.Event
     task: asyncio.Task[None]
     calls: int = 0
-    """Under way."""
+    """Number of calls in flight."""
     silent: int = 0
     """Time-outs since the last answer."""
     given_up: bool = False
 
     def on_message(self, error: BaseException | None) -> None:
-        """Record how a call ended."""
+        """Record the result of a call."""
         if error is None or isinstance(error, ToolError) or (isinstance(error, MCPError) and error.code in _ANSWERED):
             self.silent = 0
         elif isinstance(error, MCPError) and error.code == REQUEST_TIMEOUT:
@@ -76,15 +76,15 @@ class _Session:
             self.given_up = True
 
     def close_when_idle(self) -> None:
-        """End it unless calls are under way: those continue, and the last one ends it."""
+        """Close it, or let the last call in flight close it."""
         if self.given_up and not self.calls:
             self.stop.set()
 
 
 class Connection:
-    """Holds a session open for whoever calls. Another event loop gets a session of its own.
+    """Keeps a session open for all callers of an event loop. Another event loop gets its own session.
 
-    A session belongs to the task that opened it, as its transports demand; calls may come from any task of the loop.
+    A session is opened and closed in one task, as its transports require; any task of the loop may call.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class Connection:
         """
 
     def answer_to(self, call: str) -> httpx2.Response | None:
-        """The HTTP answer with an error status to a call."""
+        """The HTTP response with an error status to a call."""
         return self._transport.answer_to(call) if self._transport is not None else None
 
     @asynccontextmanager
