@@ -21,10 +21,10 @@ from .commands import LazyGroup
 from .screen import Exit, complain, drop_output, set_debugging
 
 LOG: Final = Path(".orchestrator") / "errors.log"
-"""Where the traceback of an unexpected error goes, if it can."""
+"""The log file for the traceback of an unexpected error."""
 
 _EVERYWHERE: Final = ("--debug", "--no-color")
-"""Options that may stand anywhere; so may `--app`, which has a value."""
+"""Options that are accepted anywhere; so is `--app`, which has a value."""
 
 app = typer.Typer(
     name="orchestrator",
@@ -51,7 +51,9 @@ def _program(  # pyright: ignore[reportUnusedFunction]
 
 
 def invoke(arguments: Sequence[str]) -> int:
-    """Run the program on these arguments; returns its exit status. Never raises, and shows no traceback unasked."""
+    """Run the program with these arguments; returns its exit status. Never raises; shows a traceback only with
+    `--debug`.
+    """
     arguments, debug = _globals(list(arguments))
     _open_closed_streams()
     _quiet_logging(debug=debug)
@@ -78,7 +80,7 @@ def invoke(arguments: Sequence[str]) -> int:
 
 
 def _globals(arguments: list[str]) -> tuple[list[str], bool]:
-    """The arguments without the options that may stand anywhere before `--`, and whether tracebacks are wanted."""
+    """The arguments without the options that are accepted anywhere before `--`, and whether to show tracebacks."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
     mine, rest = arguments[:end], arguments[end:]
     if "--no-color" in mine:
@@ -89,7 +91,7 @@ def _globals(arguments: list[str]) -> tuple[list[str], bool]:
 
 
 def _open_closed_streams() -> None:
-    """What is written to a stream that the shell closed (`>&-`) goes nowhere."""
+    """Replace streams that the shell closed (`>&-`) by the null device."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  # open to the end
@@ -110,7 +112,7 @@ def _without_app(words: list[str]) -> list[str]:
 
 
 def _quiet_logging(*, debug: bool) -> None:
-    """Libraries log what a tool already turned into a failure; only a store with a problem may warn."""
+    """Silence libraries, whose errors are already failures of tools; only the store may log warnings."""
     root, ours = logging.getLogger(), logging.getLogger("orchestrator.store")
     if debug:
         logging.basicConfig(level=logging.INFO)
@@ -129,7 +131,7 @@ def _expected(error: OrchestratorError | OSError, *, debug: bool) -> Exit:
         place = f"{error.filename}: " if error.filename else ""
         complain(f"{place}{error.strerror or error}")
         return Exit.BAD_INPUT
-    from orchestrator.core.outcome import Escalated, NoRoute  # `--help` does without what it needs
+    from orchestrator.core.outcome import Escalated, NoRoute  # not imported for `--help`
 
     complain(str(error) or type(error).__name__)
     if isinstance(error, NoRoute | Escalated) and not isinstance(error, InputError):
@@ -148,7 +150,7 @@ def _unexpected(error: Exception, *, debug: bool) -> Exit:
 
 
 def _log(text: str) -> str:
-    """Keep a traceback in a file that only its owner reads; says where it is."""
+    """Write a traceback to a file of mode 0600; returns its path."""
     for path in (LOG, Path(tempfile.gettempdir()) / f"orchestrator-errors-{os.getuid()}.log"):
         with contextlib.suppress(OSError):
             path.parent.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""`--app module:name`: the orchestrator of a plain program, in place of a project folder."""
+"""`--app module:name`: the orchestrator of a plain program, instead of a project folder."""
 
 import importlib
 import importlib.util
@@ -24,7 +24,7 @@ from .invocation import DEFAULT_POLICY
 
 @dataclass(frozen=True)
 class AppProject(Project):
-    """A program's orchestrator, looked at as a project: it has its own policy, ladder and store."""
+    """A program's orchestrator with the interface of a project: it has its own policy, ladder and store."""
 
     orchestrator: Orchestrator | None = None
 
@@ -35,7 +35,7 @@ class AppProject(Project):
         return self.orchestrator
 
     def policy(self, name: str | Path) -> Policy:
-        """Its own. Raises `InputError` where another one is asked for."""
+        """Its own policy. Raises `InputError` if another one is requested."""
         if str(name) != DEFAULT_POLICY:
             raise InputError(f"The program of --app has its own policy; --policy {plain(name, 60)} does not apply.")
         return self.made.policy

@@ -1,4 +1,4 @@
-"""One goal over many values: a bounded number of runs at a time, a line for each as it ends, a bar for all."""
+"""One goal for many values: a bounded number of concurrent runs, a line for each when it ends, one progress bar."""
 
 import asyncio
 import time
@@ -38,21 +38,21 @@ from .screen import Exit, debugging, exit_of, hanging, screen, worst, write_json
 from .values import Given
 
 _SLOW = 3.0
-"""Seconds after which a run is named on the progress line."""
+"""Seconds after which a slow run is named on the progress line."""
 _WIDEST = 36
 """Columns for a name, at most."""
 
 
 @dataclass(frozen=True)
 class Ended:
-    """What came of one value."""
+    """The result for one value."""
 
     name: str
     exit: Exit
     outcome: Outcome[Any] | None = None
     error: str = ""
     row: RunRow | None = None
-    """Of the run, with the head of its ledger; for programs."""
+    """The row of the run, with the head of its ledger; for programs."""
 
 
 class _Slowest(ProgressColumn):
@@ -72,7 +72,7 @@ class _Slowest(ProgressColumn):
 
 
 class Batch:
-    """Shows many runs as they end. Use it as a context: the bar is gone when it is left."""
+    """Shows many runs as they end. It is a context manager that removes the bar at the end."""
 
     def __init__(self, given: Given, *, as_json: bool = False) -> None:
         self.given = given
@@ -82,7 +82,7 @@ class Batch:
         self.newest: Seal | None = None
         """The newest seal of the chain over runs, when all have ended."""
         self.running: dict[str, float] = {}
-        """Names of the values whose runs have begun and not ended, and when they began."""
+        """Values with live runs, and the start times of these."""
         self._written = 0
         self._console = screen()
         self._width = min(_WIDEST, max(map(len, self.names), default=0))
@@ -115,7 +115,7 @@ class Batch:
 
     @property
     def done(self) -> int:
-        """How many have ended."""
+        """Number of ended runs."""
         return sum(ended is not None for ended in self.ended)
 
     @property
@@ -124,11 +124,11 @@ class Batch:
         return worst(ended.exit for ended in self.ended if ended is not None)
 
     def begin(self, index: int) -> None:
-        """One more run begins."""
+        """Note the start of a run."""
         self.running[self.names[index]] = time.monotonic()
 
     def end(self, index: int, ended: Ended) -> None:
-        """One more has ended: its line on a terminal or in a pipe; for programs its object, in the order of inputs."""
+        """Show an ended run: a line on a terminal or in a pipe; for programs an object, in the order of the inputs."""
         self.running.pop(self.names[index], None)
         self.ended[index] = ended
         self._bar.advance(self._task)
@@ -179,7 +179,7 @@ class Batch:
 async def run_batch(
     orc: Orchestrator, goal: Goal[Any], batch: Batch, options: RunOptions | None = None, *, jobs: int = 4
 ) -> Exit:
-    """Run the goal for every value, `jobs` at a time; one that breaks does not stop the others."""
+    """Run the goal for every value, `jobs` at a time; an error in one does not stop the others."""
     turns = asyncio.Semaphore(jobs)
     given = batch.given
 
@@ -208,9 +208,9 @@ async def run_batch(
 
 
 def largest_first(values: Sequence[Any]) -> list[int]:
-    """The places of values in the order in which they begin: a large file that begins last keeps the others waiting.
+    """The indices of values in the order of their start: the largest file first, so that none large is left at the end.
 
-    The longest job first on whichever worker is free (Graham 1969); equal ones in their order.
+    Longest processing time first (Graham 1969); equal ones in the given order.
     """
 
     def size(place: int) -> int:
@@ -233,7 +233,7 @@ def _newest_seal(store: Store, batch: Batch) -> Seal | None:
 
 
 def ended_json(ended: Ended, given: str) -> dict[str, Any]:
-    """One of many for programs: as a single run, with the value of its key; an error where there was no run."""
+    """The JSON of one of many runs: as of a single run, with the value of its key; an error if there was no run."""
     if ended.outcome is not None:
         return run_json(ended.outcome, given, ended.row)
     return {
@@ -247,6 +247,6 @@ def ended_json(ended: Ended, given: str) -> dict[str, Any]:
 
 
 def short_names(values: list[str]) -> list[str]:
-    """The values as people tell them apart: file names where these differ, else as they were given."""
+    """Names for the values: file names if these differ, else the values as given."""
     names = [plain(Path(value).name or value) for value in values]
     return names if len(set(names)) == len(names) else [plain(value) for value in values]

@@ -11,13 +11,13 @@ import typer
 from orchestrator.core.text import plain
 
 MAX_COMPLETIONS = 200
-"""Runs that are offered, the newest."""
+"""Number of newest runs that are offered."""
 
 Complete = Callable[[typer.Context, str], list[Any]]
 
 
 def _quiet(complete: Complete) -> Complete:
-    """A completion that fails offers nothing: an error would be written into the user's command line."""
+    """Make a failing completion offer nothing: an error would be written into the user's command line."""
 
     @wraps(complete)
     def safe(ctx: typer.Context, incomplete: str) -> list[Any]:

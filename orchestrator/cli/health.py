@@ -88,7 +88,7 @@ def _health(
 
 @contextmanager
 def _opened(checker: Orchestrator, where: str, *, changing: bool) -> Generator[Store | None]:
-    """The store with what is known of the tools; `None` where there is none and nothing is to be changed."""
+    """The store with the health of the tools; `None` if there is none and nothing is changed."""
     if existing(where):
         with reading(where) as opened:
             yield opened
@@ -112,7 +112,7 @@ def _recorded(where: str) -> tuple[str, ...]:
 
 
 def _by(name: str) -> str:
-    """Who does it, for the record."""
+    """The user's name, for the record."""
     try:
         return f" (by {plain(name, 60) or getpass.getuser()})"
     except (KeyError, OSError):
@@ -120,7 +120,7 @@ def _by(name: str) -> str:
 
 
 def models_of(orc: Orchestrator) -> list[str]:
-    """The models of the ladder, by the names that health knows them under."""
+    """The models of the ladder by their names in health."""
     known = orc.health.known() if orc.health.known is not None else ()
     return [name for name in known if name.startswith("model:")]
 

@@ -1,4 +1,4 @@
-"""What this invocation was given: the options that printed commands repeat, so that they can be pasted."""
+"""The options of this invocation that printed commands repeat, so that they can be pasted."""
 
 import os
 import shlex
@@ -15,7 +15,7 @@ _REPEATED: Final[Mapping[str, tuple[str, str]]] = {
     "--store": ("ORCHESTRATOR_STORE", DEFAULT_STORE),
     "--policy": ("ORCHESTRATOR_POLICY", DEFAULT_POLICY),
 }
-"""Option -> the environment variable that gives it, and its default, which is not repeated."""
+"""Option -> its environment variable, and its default, which is not repeated."""
 
 _given: dict[str, str] = {}
 
@@ -33,7 +33,7 @@ def note(arguments: Sequence[str]) -> None:
 
 
 def option_value(words: Sequence[str], option: str) -> str | None:
-    """What an option was given, written `--option VALUE` or `--option=VALUE`; the last one counts."""
+    """The value of an option, written `--option VALUE` or `--option=VALUE`; the last one counts."""
     found = None
     for index, word in enumerate(words):
         if word == option and index + 1 < len(words):
@@ -49,7 +49,7 @@ def app_given() -> str | None:
 
 
 def command(*words: str, but: Sequence[str] = ()) -> str:
-    """A command line to paste: the words, and the store, project and policy that this invocation was given."""
+    """A command line to paste: the words, and the store, project and policy of this invocation."""
     parts = ["orchestrator", *words]
     for option, (_, default) in _REPEATED.items():
         value = _given.get(option, default)

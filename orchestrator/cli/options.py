@@ -1,4 +1,4 @@
-"""The options that several commands share, and how those that select runs are read."""
+"""Options that several commands share, and the parsing of those that select runs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -91,7 +91,7 @@ MaxCost = Annotated[
 
 
 def preferences(dial: float | None, trust: list[str] | None, *, stays: bool, max_cost: float | None) -> "Preferences":
-    """What was asked of the choice of agents. Raises `InputError` for a dial or a cost that makes no sense."""
+    """The preferences for the selection of agents. Raises `InputError` for an invalid dial or cost."""
     from orchestrator.core.policy import Policy
     from orchestrator.selection import Constraints, dialled  # here: it imports numpy, which few commands need
 

@@ -1,4 +1,4 @@
-"""How the outcome of a run is shown to people and to programs."""
+"""Shows the outcome of a run to people and to programs."""
 
 import json
 from pathlib import Path
@@ -18,12 +18,12 @@ from .invocation import command
 from .screen import debugging, exit_of, plain_json, say
 
 DURABLE_SECONDS = 5.0
-"""That the end of a run waits for its record to be committed."""
+"""Seconds that the end of a run waits until its record is committed."""
 READS = ("--project", "--policy")
-"""Options that commands which only read a store do not have."""
+"""Options that read-only commands do not have."""
 ARROW = " → "
 REJECTED = "ensure rejected the output: "
-"""What a trail leaves out of an error, for the cross says it."""
+"""Prefix of an error that a trail leaves out, because the cross shows it."""
 MARKS = {
     Status.REACHED: ("✓", "green"),
     Status.DEMOTED: ("◐", "yellow"),
@@ -35,7 +35,7 @@ MARKS = {
 
 
 def durable(store: Store, run_id: str) -> RunRow | None:
-    """The row of a run once all of its record is committed, with the head to note; `None` where the store is away."""
+    """The row of a run after its record is committed, with the head; `None` if the store is unreachable."""
     try:
         store.flush(DURABLE_SECONDS)
         return store.run(run_id)
@@ -88,12 +88,12 @@ def run_json(outcome: Outcome[Any], given: str | None = None, row: RunRow | None
 
 
 def _has_value(outcome: Outcome[Any]) -> bool:
-    """An ended run that is asked for again may have no values left."""
+    """Whether the value is available: the values of an ended run may have been deleted."""
     return all(key in outcome.values for key in outcome.goal.keys)
 
 
 def value_text(value: Any) -> str:
-    """A value as people read it: text as it is, paths as they are written, everything else as JSON."""
+    """A value as text for people: text and paths unchanged, everything else as JSON."""
     if isinstance(value, str):
         return plain_lines(value)
     if isinstance(value, Path):
@@ -123,7 +123,7 @@ def trail_text(tried: tuple[Tried, ...], about: str = "", limit: int = 48) -> Te
 
 
 def _short_error(error: str, about: str) -> str:
-    """An error without what the line says anyway: that the output was rejected, and of which file."""
+    """An error without the parts that the line shows anyway: the rejection of the output, and the file."""
     error = plain(error.removeprefix(REJECTED))
     for beginning in (f"{about} is ", f"{about}: ", f"{about} ") if about else ():
         error = error.removeprefix(beginning)
@@ -151,7 +151,7 @@ def status_line(outcome: Outcome[Any]) -> Text:
 
 
 def show_outcome(outcome: Outcome[Any], row: RunRow | None = None) -> None:
-    """The end of a run for people: how it ended, why when it did not, what it gave, and the head of its ledger."""
+    """Show the end of a run: its status, the reason of an escalation, its values, and the head of its ledger."""
     say(status_line(outcome))
     asked = any(q.text == outcome.impasse.message for q in outcome.questions) if outcome.impasse else False
     if outcome.impasse is not None and not outcome.ok and not asked:
@@ -172,7 +172,7 @@ def show_outcome(outcome: Outcome[Any], row: RunRow | None = None) -> None:
 
 
 def show_questions(outcome: Outcome[Any]) -> None:
-    """What a waiting run asks, and how it is answered."""
+    """Show the questions of a waiting run, and the commands that answer them."""
     for question in outcome.questions:
         say(Text(f"  {plain(question.text)}", "bold"))
         for number, choice in enumerate(question.choices, 1):

@@ -34,7 +34,7 @@ from .values import Given, goal_of, read_inputs
 
 @dataclass(frozen=True)
 class Order:
-    """A run as it was asked for, checked as a whole before anything is started or written."""
+    """The checked request of a run; nothing is started or written before all checks."""
 
     project: Project
     policy: str
@@ -42,7 +42,7 @@ class Order:
     goal: Goal[Any]
     given: Given
     broken: tuple[Tool, ...]
-    """Tools with the faults that were asked for."""
+    """Tools with injected faults."""
     options: RunOptions
     as_json: bool
     jobs: int
@@ -93,7 +93,7 @@ def _run(
     orchestrator run brief --each document *.pdf
     """
     loaded = open_project(project)
-    checker = assemble(loaded, policy)  # in memory: a mistake must leave nothing behind
+    checker = assemble(loaded, policy)  # in memory, so that an invalid request writes nothing
     wanted = goal_of(goal, demote or ())
     view = checker.graph.view()
     check_goal(wanted, set(view.keys))
@@ -123,7 +123,7 @@ def _run(
 def _check_nothing_is_missing(orc: Orchestrator, goal: Goal[Any], given: Given, words: Sequence[str]) -> None:
     """Raises `InputError`, with a line to paste, for an input that no tool gives and that was not provided.
 
-    Not where a lesser goal needs less, or where somebody on the ladder could be asked for it.
+    Not if a lesser goal does not need it, or a rung of the ladder could provide it.
     """
     if set(orc.policy.escalation) != {"demote"} or app_given() is not None:
         return
@@ -165,7 +165,7 @@ def _broken(checker: Orchestrator, faults: Sequence[str]) -> tuple[Tool, ...]:
 
 
 def _one(order: Order) -> Exit:
-    """One run, shown while it happens."""
+    """One run, with live progress."""
     sink = None if order.as_json else ProgressSink(screen())
     begun = _Begun()
 
@@ -193,7 +193,7 @@ def _one(order: Order) -> Exit:
 
 
 def _many(order: Order) -> Exit:
-    """Many runs at once, a bounded number at a time, a line for each as it ends."""
+    """Many runs, a bounded number at a time, with a line for each when it ends."""
     batch, begun = Batch(order.given, as_json=order.as_json), _Begun()
 
     async def work() -> Exit:
@@ -223,7 +223,7 @@ def _faults(orc: Orchestrator, order: Order) -> ExitStack:
 
 
 class _Begun:
-    """Notes which runs have begun and not ended, for who interrupts them."""
+    """Keeps the live runs, for the message after Ctrl-C."""
 
     def __init__(self) -> None:
         self.ids: dict[str, None] = {}
@@ -243,7 +243,7 @@ class _Begun:
 
 
 def _interrupted(begun: _Begun, done: int | None = None, of: int = 0) -> None:
-    """What is left of interrupted runs: a record to read, and where one did not end, a run to go on with."""
+    """Print the commands for interrupted runs: to read the record, and to resume a run that did not end."""
     so_far = "" if done is None else f" {done} of {of} had ended."
     names = list(begun.ids)
     if not names:

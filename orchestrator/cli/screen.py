@@ -18,13 +18,13 @@ from orchestrator.core.text import plain
 
 
 class Exit(IntEnum):
-    """What the program says when it ends."""
+    """The exit statuses of the program."""
 
     REACHED = 0
     UNEXPECTED = 1
-    """Something that should not happen: a bug, a store that cannot be read."""
+    """An unexpected error: a bug, an unreadable store."""
     BAD_INPUT = 2
-    """Wrong usage, a wrong name or value, a project or policy that is wrong as written."""
+    """Wrong usage, a wrong name or value, an invalid project or policy."""
     DEMOTED = 3
     ESCALATED = 4
     WAITING = 5
@@ -51,7 +51,7 @@ _WORST_FIRST: Final = (
 
 
 def exit_of(status: Status) -> Exit:
-    """The exit status of a run that stands so."""
+    """The exit status for the status of a run."""
     return _OF_STATUS[status]
 
 
@@ -91,16 +91,16 @@ def errors() -> Console:
 
 
 class _Screen(Console):
-    """A console whose reader may go away: what is being done goes on, unheard, and keeps its exit status."""
+    """A console that tolerates a closed pipe: the command continues without output and keeps its exit status."""
 
     def on_broken_pipe(self) -> None:
-        """The reader has gone."""
+        """Continue without output."""
         self.quiet = True
         drop_output()
 
 
 def drop_output() -> None:
-    """Write nothing more on standard output: its reader has gone."""
+    """Write nothing more to standard output, because the pipe is closed."""
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
@@ -129,7 +129,7 @@ def complain(message: str, *, status: str = "error") -> None:
 
 
 def say(text: str | Text = "", *, style: str = "") -> None:
-    """A line on standard output, never wrapped by us. A plain string must be harmless already."""
+    """Print a line to standard output without wrapping. A plain string must be sanitised already."""
     screen().print(Text(text, style=style) if isinstance(text, str) else text, soft_wrap=True)
 
 
@@ -153,7 +153,7 @@ def write_json(data: Any, *, lines: bool = False) -> None:
 
 
 def plain_json(data: Any) -> Any:
-    """Anything as what JSON can hold; what has no JSON becomes the name of its type."""
+    """Any value as JSON data; a value without a JSON form becomes the name of its type."""
     return to_jsonable_python(
         data, inf_nan_mode="strings", bytes_mode="base64", fallback=lambda thing: f"<{type(thing).__name__}>"
     )

@@ -1,4 +1,4 @@
-"""What commands work on: a project, an orchestrator over a store, a store opened for reading, a run in it."""
+"""Opens what commands need: a project, an orchestrator over a store, a store for reading, a run in it."""
 
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
@@ -15,7 +15,7 @@ from orchestrator.store.unknown_run import LATEST
 from .invocation import DEFAULT_STORE, app_given, command
 from .screen import complain
 
-if TYPE_CHECKING:  # commands that only read a store start in half the time without the engine
+if TYPE_CHECKING:  # read-only commands start in half the time without the engine
     from orchestrator.api import Orchestrator
     from orchestrator.project import Project
 
@@ -43,7 +43,7 @@ def open_project(folder: Path | None) -> "Project":
 
 
 def _hint_at_project_here() -> None:
-    """A project is never loaded unasked, since that runs its code; in its folder a message says how to load it."""
+    """Print how to load a project in the current folder; it is not loaded automatically, because that runs its code."""
     here, folders = Path.cwd(), ("tools", "agents")
     if here != catalog_root() and any(next((here / name).glob("*.py"), None) for name in folders):
         complain("this folder looks like a project; --project . works with it, not with the catalogue", status="note")
@@ -52,7 +52,7 @@ def _hint_at_project_here() -> None:
 def assemble(project: "Project", policy: str, store: str | None = None, **options: Any) -> "Orchestrator":
     """An orchestrator of a project; without `store` one in memory, to check and plan with.
 
-    Raises `DefinitionError` for what is wrong as written, `InputError` for a store that cannot be opened.
+    Raises `DefinitionError` for an invalid project, `InputError` for a store that cannot be opened.
     """
     from orchestrator.api import Orchestrator
     from orchestrator.observability.tracing import setup
@@ -63,7 +63,7 @@ def assemble(project: "Project", policy: str, store: str | None = None, **option
     if isinstance(project, AppProject):
         return project.made
     if store is not None:
-        setup()  # spans go where OTEL_EXPORTER_OTLP_ENDPOINT says, and nowhere without it
+        setup()  # spans are exported only with OTEL_EXPORTER_OTLP_ENDPOINT
     with opening():
         orc = Orchestrator(project.tools, project.agents, policy=weights, store=store, **options)
     project.set_up(orc)
@@ -72,7 +72,7 @@ def assemble(project: "Project", policy: str, store: str | None = None, **option
 
 @contextmanager
 def opening() -> Generator[None]:
-    """A store that cannot be opened in here was wrongly named: that is for the caller to mend."""
+    """Turn the error of a store that cannot be opened in this block into a usage error."""
     try:
         yield
     except StoreError as error:
@@ -80,15 +80,15 @@ def opening() -> Generator[None]:
 
 
 def existing(where: str) -> bool:
-    """Whether a store is there already; a database URL counts as there, and so does the store of a program."""
+    """Whether a store exists; a database URL and the store of a program count as existing."""
     return _of_app(where) is not None or "://" in where or Path(where).expanduser().is_file()
 
 
 @contextmanager
 def reading(where: str) -> Generator[Store]:
-    """A store to read from: the one that is named, else that of the program of `--app`.
+    """The store to read from: the named one, else that of the program of `--app`.
 
-    Raises `InputError` when there is none yet: reading must not make one.
+    Raises `InputError` when there is none yet, because reading must not create one.
     """
     own = _of_app(where)
     if own is not None:
@@ -107,7 +107,7 @@ def reading(where: str) -> Generator[Store]:
 
 
 def _of_app(where: str) -> Store | None:
-    """The store of the program of `--app`, where no other store was named."""
+    """The store of the program of `--app`, if no other store is named."""
     app = app_given()
     if app is None or where != DEFAULT_STORE:
         return None
@@ -118,7 +118,7 @@ def _of_app(where: str) -> Store | None:
 
 @contextmanager
 def looking(project: "Project", policy: str, where: str) -> "Generator[Orchestrator]":
-    """An orchestrator to plan and look with: it knows what the store knows, where there is one, and changes nothing."""
+    """A read-only orchestrator for planning, with the health and the handbook of the store if there is one."""
     from .apps import AppProject
 
     orc = assemble(project, policy, where if existing(where) else None)
@@ -131,7 +131,7 @@ def looking(project: "Project", policy: str, where: str) -> "Generator[Orchestra
 
 @asynccontextmanager
 async def working(project: "Project", policy: str, where: str) -> "AsyncGenerator[Orchestrator]":
-    """An orchestrator to run with: it goes on from what earlier processes learned, and keeps what it learns itself."""
+    """An orchestrator for running, with the learned data of the store, which it updates."""
     async with assemble(project, policy, where) as orc:
         yield orc
 
@@ -160,7 +160,7 @@ def find_run(store: Store, text: str) -> RunRow:
 
 
 def _beginning(store: Store, text: str, *, children: bool) -> list[RunRow]:
-    """Up to a handful of runs whose ids begin so."""
+    """Up to a handful of runs with this id prefix."""
     found: list[RunRow] = []
     offset = 0
     while text and len(found) < 6:

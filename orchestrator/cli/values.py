@@ -22,11 +22,11 @@ _PAIR = re.compile(r"([^=\s]+)=(.*)", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What the words after the goal say."""
+    """The inputs given after the goal."""
 
     values: Mapping[str, Any]
     each: str | None = None
-    """The key that goes over many values."""
+    """The key with many values."""
     over: tuple[Any, ...] = ()
     """Those values, in order."""
 
@@ -44,10 +44,10 @@ def _keys(text: str) -> list[str]:
 
 
 def read_inputs(view: GraphRevision, words: Sequence[str], each: str | None = None) -> Given:
-    """The words after the goal as values by the types of their keys.
+    """Parse the words after the goal into values by the types of their keys.
 
-    With `each`, words without `=`, and those that name a file, are what that key goes over: files, folders (the files
-    in them) and patterns for a key that takes paths, values for any other. Raises `InputError`.
+    With `each`, words without `=`, and those that name a file, are the values of that key: files, folders (the files in
+    them) and patterns for a key of paths, values for any other. Raises `InputError`.
     """
     pairs, over = _sorted_out(words, each)
     values: dict[str, Any] = {}
@@ -89,7 +89,7 @@ def check_key(view: GraphRevision, key: str) -> None:
 
 
 def read_value(view: GraphRevision, key: str, text: str) -> Any:
-    """A word as a value of the key's type: as Python reads text, else as JSON. Raises `InputError`."""
+    """Parse a word by the key's type: as text, else as JSON. Raises `InputError`."""
     annotation = view.key_type(key)
     if annotation is Any:
         return _json_or_text(text)
@@ -121,7 +121,7 @@ def is_path(annotation: Any) -> bool:
 
 
 def _check_file(view: GraphRevision, key: str, annotation: Any, text: str) -> None:
-    """What is only read must be there: a missing file is an error before anything is run."""
+    """Check that an input file exists, before anything is run."""
     path = Path(text).expanduser()
     consumers = [view.nodes[name] for name in view.consumers(key)]
     must_exist = _wants_existing(annotation) or (
@@ -146,7 +146,7 @@ def _beside(path: Path) -> list[str]:
 
 
 def _expanded(words: Iterable[str]) -> tuple[str, ...]:
-    """Files for words: a folder gives the files in it, a pattern what it matches; each file once, in order."""
+    """The files of these words: those in a folder, those that match a pattern; each once, in order."""
     found: dict[str, None] = {}
     for word in words:
         path = Path(word).expanduser()

@@ -15,9 +15,9 @@ from orchestrator.core.types.schema import adapter
 from orchestrator.health.failures.inspect import of_status, of_text, status_of
 
 MAX_ERROR: Final = 500
-"""Characters of an error that are kept."""
+"""Maximum characters of an error."""
 _PREFIX: Final = re.compile(r"^error (?:executing|calling) tool \S+?(?::\s*|$)", re.IGNORECASE)
-"""What servers put before the words of an error; alone it says that the tool broke down."""
+"""Prefix that servers add to an error; without further text the tool itself has failed."""
 _BROKE: Final = re.compile(
     r"internal (?:server )?error|unexpected(?:ly)?\b|unhandled|traceback|exception\b", re.IGNORECASE
 )
@@ -25,7 +25,7 @@ _LIMITED: Final = re.compile(r"rate.?limit|too many requests|\b429\b", re.IGNORE
 
 
 class ToolReported(ToolError):
-    """A tool said that it failed, and not that nothing happened: overload, a time-out, a defect of its own."""
+    """A tool reported a failure that does not prove that nothing happened: overload, a time-out, a defect."""
 
     def __init__(self, message: str, kind: FailureKind) -> None:
         super().__init__(message)
@@ -43,7 +43,7 @@ def reported_kind(error: BaseException) -> FailureKind | None:
 
 
 def reported_error(text: str) -> OrchestratorError | ToolReported:
-    """What an error that a tool reports means. Most are its own no; some words say that it is busy or broke down."""
+    """The exception for an error that a tool reports: usually a refusal, by some words an overload or a defect."""
     message = clean(text, MAX_ERROR)
     words = _PREFIX.sub("", message)
     kind = of_text(words)
@@ -58,12 +58,12 @@ def reported_error(text: str) -> OrchestratorError | ToolReported:
 
 
 def fitted(value: Any, annotation: Any) -> Any:
-    """A value in the form that fits a type: the value, or what it says as JSON where only that fits."""
+    """A value converted to a type: the value itself, or its text parsed as JSON if only that fits."""
     return first_fitting([value, *_parsed(value)], annotation)
 
 
 def first_fitting(candidates: Iterable[Any], annotation: Any) -> Any:
-    """The first candidate that is of the type as it is, else the first that validation accepts, else the first."""
+    """The first candidate that already has the type, else the first that validation accepts, else the first."""
     listed = list(candidates)
     if annotation is Any:
         return listed[0]
@@ -87,9 +87,9 @@ def _parsed(value: Any) -> list[Any]:
 
 
 def statement(name: str, outcome: Outcome[Any], line: str) -> str:
-    """What was tried for a call and why nothing answered, in a few sentences for a model.
+    """The attempts of a failed call and their errors, in a few sentences for a model.
 
-    `line` is what would have made an ambiguous failure one that heals, if the tool only reads.
+    `line` is the declaration that would make an ambiguous failure healable, if the tool only reads.
     """
     last: dict[str, tuple[str, str, int]] = {}
     for failure in outcome.failures:

@@ -202,7 +202,7 @@ def _recover(
 
 
 async def _recovered(orc: Orchestrator, ids: list[str]) -> list[Outcome[Any]]:
-    """Drive these runs, a bounded number at a time; one that cannot be picked up is reported."""
+    """Drive these runs, a bounded number at a time; one that cannot be taken over is reported."""
     rows = {run_id: await asyncio.to_thread(orc.store.run, run_id) for run_id in ids}
     queued = [run_id for run_id, row in rows.items() if row is not None and row.status is Status.QUEUED]
     rest = await _resumed(orc, [run_id for run_id in ids if run_id not in queued])
@@ -210,7 +210,7 @@ async def _recovered(orc: Orchestrator, ids: list[str]) -> list[Outcome[Any]]:
 
 
 async def _worked(orc: Orchestrator, ids: list[str]) -> list[Outcome[Any]]:
-    """Drive queued runs as a worker does, which gives them the answers that are kept for them."""
+    """Drive queued runs as a worker, which applies their stored answers."""
     worker = orc.worker()
     working = asyncio.create_task(worker.run())
     try:

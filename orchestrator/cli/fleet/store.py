@@ -149,7 +149,7 @@ def _copy(
 
 @contextmanager
 def _named() -> Generator[None]:
-    """A store that cannot be opened in here was wrongly named: that is for the caller to mend."""
+    """Turn the error of a store that cannot be opened in this block into a usage error."""
     try:
         yield
     except StoreError as error:

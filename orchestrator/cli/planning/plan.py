@@ -85,7 +85,7 @@ def _route_json(orc: Orchestrator, route: Route) -> dict[str, Any]:
 
 
 def facts_json(facts: PriceFacts) -> dict[str, float]:
-    """What a price is made of, for programs."""
+    """The terms of a price as JSON."""
     return {
         "money": facts.money,
         "latency": facts.latency,
@@ -97,7 +97,7 @@ def facts_json(facts: PriceFacts) -> dict[str, float]:
 
 
 def facts_text(facts: PriceFacts) -> str:
-    """What a price is made of, in a few words."""
+    """The terms of a price as text."""
     parts = [usd(facts.money), duration(facts.latency)]
     if facts.risk:
         parts.append(f"risk {facts.risk:g}")
@@ -175,8 +175,9 @@ _LONGEST = 60
 
 
 def mermaid(orc: Orchestrator, route: Route | None = None) -> str:
-    """A flowchart: keys that nobody gives are round, tools are boxes, an edge says which key goes along and at what
-    price its end is reached; the edges of `route` are thick, and edges to tools that are down are crossed out."""
+    """A flowchart: inputs are round, tools are boxes, an edge shows its key and the price of its target; the edges of
+    `route` are thick, and edges to tools that are down are crossed out.
+    """
     view = orc.graph.view()
     tools = {name: f"t{number}" for number, name in enumerate(view.nodes)}
     given = sorted(key for key in view.keys if not view.producers(key))
@@ -224,5 +225,5 @@ def _edge(source: str, target: str, keys: Iterable[str], price: float | None, ch
 
 
 def _safe(text: str) -> str:
-    """Text inside quotes: what could end them, or be taken for markup, as a character code."""
+    """Text for quotes in Mermaid: quotes and markup as character codes."""
     return "".join(f"#{ord(char)};" if char in _UNSAFE else char for char in plain(text, _LONGEST))

@@ -19,7 +19,7 @@ from orchestrator.observability.resilience import source_keys
 from orchestrator.testing.rehearsal import Breakdown, Rehearsal, Rehearsed, rehearse
 
 WIDEST = 24
-"""Faults that the matrix of pairs shows in a terminal."""
+"""Maximum number of faults in the matrix on a terminal."""
 
 
 def register(app: typer.Typer) -> None:
@@ -108,7 +108,7 @@ def _row(name: str, each: Rehearsed, wanted: Goal[Any]) -> list[str | Text]:
 
 
 def _show_pairs(found: Rehearsal) -> None:
-    """The matrix: a row and a column per fault, the outcome under both; on the diagonal that of one alone."""
+    """Print the matrix: a row and a column per fault, the outcome under both; on the diagonal, of one alone."""
     faults = _interesting(found)
     outcome = {each.faults: each.status for each in (*found.singles, *found.pairs)}
     say(Text("Pairs (the diagonal is one fault alone)", "bold"))
@@ -127,7 +127,7 @@ def _show_pairs(found: Rehearsal) -> None:
 
 
 def _interesting(found: Rehearsal) -> list[Breakdown]:
-    """The faults that the matrix shows: those that some run met; of very many those that change most outcomes."""
+    """The faults in the matrix: those that occurred in a run; of too many, those that change most outcomes."""
     hurt = dict.fromkeys(found.faults, 0)
     met: set[str] = set()
     for each in (*found.singles, *found.pairs):

@@ -34,7 +34,7 @@ def register(app: typer.Typer) -> None:
 
 
 def stored(store: Store) -> Handbook:
-    """The handbook of a store; an empty one where there is none yet. Raises `DefinitionError` for nonsense."""
+    """The handbook of a store; an empty one if there is none yet. Raises `DefinitionError` for an invalid one."""
     return stored_handbook(store) or Handbook()
 
 

@@ -1,4 +1,4 @@
-"""Languages of a text: detection, and the little words that say nothing of what a text is about."""
+"""Language detection, and stop words of languages."""
 
 # ruff: noqa: E501  # a language is a line
 
@@ -23,7 +23,7 @@ SCRIPTS: Final = {
     "GEORGIAN": "ka",
     "ARMENIAN": "hy",
 }
-"""Script -> ISO 639-1; where several languages share a script, the one that is written most."""
+"""Script -> ISO 639-1; of several languages with a script, the most common one."""
 WORDS: Final = {
     "cs": "a aby ale až být byl byla co do ho je jeho jejich jsem jsme jsou když která které který má mezi nebo není o od po pro protože s se si tak také však ve z za že",
     "da": "af at blev da de den der det eller en et for fra han har hun hvor i ikke jeg med meget mig nogle og også om på sig skal som til var ved vi være",
@@ -63,9 +63,11 @@ FREQUENT_WORDS: Final = frozenset(word for words in FREQUENT.values() for word i
 CYRILLIC: Final = frozenset(("ru", "uk", "bg", "sr"))
 WORD = re.compile(r"[^\W\d_]+")
 LEAST_SHARE: Final = 0.05
-"""Of its words, the little ones of its language: prose has a third. Single letters, which are also variables, count half."""
+"""Minimum share of stop words of its language: prose has a third. Single letters, which may be variables, count
+half.
+"""
 MOST_WORDS: Final = 2000
-"""Of a longer text, the first ones."""
+"""Maximum number of words that are examined."""
 
 
 def detect_language(text: str) -> str | None:
@@ -105,7 +107,7 @@ def _script(letter: str) -> str:
 
 @lru_cache(maxsize=64)
 def stop_words(language: str | None) -> frozenset[str]:
-    """Words of a language that are in every text; of all languages where it is not known."""
+    """The stop words of a language; of all languages if it is unknown."""
     if language is None:
         return FREQUENT_WORDS | stop_words("en")
     words = FREQUENT.get(language, frozenset[str]())

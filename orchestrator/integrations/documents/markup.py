@@ -1,4 +1,4 @@
-"""Visible text of HTML: all of it, a line per block, tables a line per row."""
+"""Visible text of HTML: a line per block, and per row of a table."""
 
 import re
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ NESTED: Final = re.compile(
     r"\b[^<>]*>",
     re.IGNORECASE,
 )
-"""Tags that may be nested without end."""
+"""Tags that may be nested to any depth."""
 
 
 def parse_html(raw: bytes) -> Any:
@@ -55,7 +55,7 @@ def _parsed(text: str) -> tuple[Any, bool]:
 
 
 def join_lines(root: Any) -> None:
-    """Put spaces for the line ends of a page's source, which mean nothing outside `<pre>`."""
+    """Replace the line ends of a page's source by spaces, except in `<pre>`."""
     as_written = {element for pre in root.iter("pre", "textarea") for element in pre.iter()}
     for element in root.iter():
         if element.text and element not in as_written:
@@ -65,7 +65,7 @@ def join_lines(root: Any) -> None:
 
 
 def markup_text(raw: bytes, *, furniture: bool = True) -> str:
-    """The visible text; without menus, asides and forms where `furniture` is false."""
+    """The visible text; without menus, asides and forms if `furniture` is false."""
     root = parse_html(raw)
     if root is None:
         return ""
@@ -116,7 +116,7 @@ def first_text(root: Any, name: str) -> str | None:
 
 
 TITLES: Final = ("citation_title", "dc.title", "dcterms.title", "og:title", "twitter:title")
-"""Names of `<meta>` elements, the most careful first."""
+"""Names of `<meta>` elements, the most reliable first."""
 
 
 def page_title(root: Any) -> str | None:

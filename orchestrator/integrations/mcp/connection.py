@@ -116,7 +116,7 @@ class Connection:
     @asynccontextmanager
     async def client(self) -> AsyncGenerator[Client]:
         """The client of the open session, for one call. Raises `Unavailable` when none can be opened, so that nothing
-        was sent. What the call raises says whether the session is still of use.
+        was sent. An exception of the call shows whether the session still works.
         """
         async with self._locked():
             held = self._session = self._usable() or await self._begin()
@@ -133,7 +133,7 @@ class Connection:
             held.close_when_idle()
 
     async def aclose(self) -> None:
-        """Close the session, and with it the process of a server that was started. It may be opened again."""
+        """Close the session, and with it the process of a started server. It may be opened again."""
         async with self._locked():
             held, self._session = self._session, None
             for session in [*self._ending, *([held] if held else [])]:
@@ -204,14 +204,14 @@ class Connection:
         except Exception as error:
             if not ready.done():
                 ready.set_exception(error)
-                ready.exception()  # whoever waits may have given up
+                ready.exception()  # the waiting caller may have been cancelled
 
     async def _listen(self, client: Client) -> None:
-        """Subscribe to changes of lists, where the server knows subscriptions."""
+        """Subscribe to changes of lists, if the server supports subscriptions."""
         if self.on_changed is None or client.protocol_version not in MODERN_PROTOCOL_VERSIONS:
             return
         wanted = client.listen(tools_list_changed=True, resources_list_changed=True, prompts_list_changed=True)
-        with contextlib.suppress(Exception):  # a server that offers none, or is gone: the next call says so
+        with contextlib.suppress(Exception):  # unsupported, or the server is gone: the next call reports it
             async with wanted as changes:
                 async for change in changes:
                     if (kind := _CHANGES.get(type(change))) is not None:
@@ -232,6 +232,6 @@ async def _end(session: _Session) -> None:
 
 
 def _reason(error: BaseException) -> str:
-    """What the innermost of an error's parts says."""
+    """The message of the innermost error of a group."""
     parts = parts_of(error)
     return _reason(parts[0]) if parts else f"{type(error).__name__}: {message_of(error)}"

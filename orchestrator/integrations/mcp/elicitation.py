@@ -1,4 +1,6 @@
-"""What an MCP server asks during a call: elicitation as a question of the run, sampling by a chat model."""
+"""Requests of an MCP server during a call: elicitation becomes a question of the run, sampling is done by a chat
+model.
+"""
 
 import asyncio
 from collections.abc import Generator, Mapping
@@ -22,19 +24,19 @@ class PendingElicitation:
 
     @property
     def fields(self) -> Mapping[str, Any]:
-        """The fields of its form; none where a person is sent to an address."""
+        """The fields of its form; none for a URL elicitation."""
         form = self.params
         return {} if isinstance(form, types.ElicitRequestURLParams) else form.requested_schema.get("properties", {})
 
     @property
     def question(self) -> str:
-        """What a person is asked."""
+        """The question to the person."""
         url: Any = getattr(self.params, "url", None)
         named = f" ({url})" if url else f" ({', '.join(self.fields)})" if self.fields else ""
         return f"{clean(str(self.params.message), 500)}{clean(named, 300)}"
 
     def settle(self, given: Any) -> None:
-        """Take the answer: `None` or `False` declines; one value answers a form with one field."""
+        """Apply the answer: `None` or `False` declines; one value answers a form with one field."""
         if not self.result.done():
             self.result.set_result(_result(given, self.fields))
 
@@ -49,7 +51,7 @@ def _result(given: Any, fields: Mapping[str, Any]) -> types.ElicitResult:
 
 
 class Elicitations:
-    """Hands what a server asks to the call that is under way; without one it is declined.
+    """Passes a server's elicitation to the call in flight; without one it is declined.
 
     The protocol does not say which call a question belongs to, so it goes to the newest.
     """
@@ -57,11 +59,11 @@ class Elicitations:
     def __init__(self) -> None:
         self._open: list[asyncio.Queue[PendingElicitation]] = []
         self.asked: dict[str, PendingElicitation] = {}
-        """Run -> what a server asks in it now."""
+        """Run -> the current elicitation in it."""
 
     @contextmanager
     def open(self) -> "Generator[asyncio.Queue[PendingElicitation]]":
-        """Take questions for the length of a call."""
+        """Accept elicitations during a call."""
         queue: asyncio.Queue[PendingElicitation] = asyncio.Queue()
         self._open.append(queue)
         try:

@@ -33,19 +33,19 @@ from .answers import call_result_of, refusal
 from .goals import STATUS_TOOL, Offered, offered_goals, status_tool
 
 SEND_SECONDS: Final = 5.0
-"""How long a client may take to accept a notification."""
+"""Seconds in which a client must accept a notification."""
 MAX_CONNECTIONS: Final = 1000
-"""Connections of clients that are notified; the oldest beyond it is forgotten."""
+"""Maximum number of connections that are notified; beyond it the oldest is dropped."""
 _CHANGES: Final[dict[str, tuple[ServerEvent, str]]] = {
     "tools": (ToolsListChanged(), "send_tool_list_changed"),
     "resources": (ResourcesListChanged(), "send_resource_list_changed"),
     "prompts": (PromptsListChanged(), "send_prompt_list_changed"),
 }
-"""What changed -> the event for subscribers, and the method that notifies a client of an older protocol."""
+"""Kind of change -> the event for subscribers, and the method that notifies a client of an older protocol."""
 
 
 class Listeners:
-    """The clients that have asked for a list, or, since protocol 2026-07-28, have subscribed to changes."""
+    """The clients that have requested a list, or, since protocol 2026-07-28, have subscribed to changes."""
 
     def __init__(self) -> None:
         self._bus = InMemorySubscriptionBus()
@@ -57,7 +57,7 @@ class Listeners:
         self._work: set[asyncio.Task[None]] = set()
 
     def add(self, session: Any) -> None:
-        """A client was shown a list, in the running loop."""
+        """Note a client that received a list, in the running loop."""
         self._sessions[id(getattr(session, "_connection", session))] = session
         if len(self._sessions) > MAX_CONNECTIONS:
             self._sessions.popitem(last=False)
@@ -84,12 +84,12 @@ class Listeners:
         try:
             async with asyncio.timeout(SEND_SECONDS):
                 await getattr(session, method)()
-        except Exception:  # a client that is gone, or that subscribes instead
+        except Exception:  # a client that has disconnected, or subscribes instead
             self._sessions.pop(connection, None)
 
 
 RUN_PREFIX: Final = "mcp-"
-"""What the ids of runs begin with that were started over MCP."""
+"""Prefix of the ids of runs that were started over MCP."""
 INSTRUCTIONS: Final = (
     "Each tool is a goal: it is reached by the cheapest route of tools that work, with healing when one fails. "
     "An answer names its run; the tool orchestrator_run returns the state of a run. "
@@ -100,8 +100,8 @@ INSTRUCTIONS: Final = (
 class GoalServer:
     """Goals of an orchestrator as the tools of an MCP server. Each call is a run, recorded like any other.
 
-    `budget`, in US dollars, is for each call. No tool answers the question of a waiting run: the caller may be a model,
-    and approvals are for people.
+    `budget`, in US dollars, is the limit of each call. No tool answers the question of a waiting run, because the
+    caller may be a model and approvals are for people.
     """
 
     @checked()
@@ -131,7 +131,7 @@ class GoalServer:
         return types.ListToolsResult(tools=[*(one.tool for one in self.offered.values()), status_tool()])
 
     def _refresh(self) -> None:
-        """Offer what the graph gives now; a goal that nobody gives any more is left out."""
+        """Update the offered goals; one that no tool gives any more is left out."""
         view = self.orc.graph.view()
         if view.revision == self._revision:
             return
@@ -181,11 +181,11 @@ class GoalServer:
 
 
 class _Progress:
-    """Reports the decisions of runs as progress, where the client asked for that."""
+    """Reports the decisions of runs as progress, if the client requested it."""
 
     def __init__(self) -> None:
         self.sessions: dict[str, Any] = {}
-        """Run -> who asked for it."""
+        """Run -> the client that started it."""
         self._work: set[asyncio.Task[None]] = set()
 
     def on_event(self, event: Event) -> None:
@@ -201,5 +201,5 @@ class _Progress:
     async def _report(self, session: Any, progress: float, message: str) -> None:
         try:
             await session.report_progress(progress, None, message)
-        except Exception:  # a client that is gone or does not listen is no reason to fail
+        except Exception:  # a client that has disconnected must not fail the run
             logging.getLogger("orchestrator.mcp").debug("progress could not be reported", exc_info=True)

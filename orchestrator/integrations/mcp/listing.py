@@ -1,4 +1,4 @@
-"""What an MCP server lists, over all its pages: tools, resources, templates of resources, prompts."""
+"""Lists the items of an MCP server over all pages: tools, resources, resource templates, prompts."""
 
 from typing import Any, Final
 
@@ -11,20 +11,20 @@ from .connection import Connection
 from .requests import request
 
 MAX_LISTED: Final = 1000
-"""Things of one kind of one server that are listed."""
+"""Maximum number of items of one kind of one server."""
 MAX_PAGES: Final = 100
-"""Pages that are asked for; a server may give them without end."""
+"""Maximum number of pages; a hostile server may return pages without end."""
 KINDS: Final = {
     "tools": ("list_tools", "tools", "tools"),
     "resources": ("list_resources", "resources", "resources"),
     "templates": ("list_resource_templates", "resource_templates", "resources"),
     "prompts": ("list_prompts", "prompts", "prompts"),
 }
-"""Kind -> the client's method, the field of its answer, and the capability of servers that have it."""
+"""Kind -> the client's method, the field of its result, and the required server capability."""
 
 
 async def list_all(connection: Connection, kind: str) -> list[Any]:
-    """All that a server lists of a kind in `KINDS`; nothing where it says that it has none.
+    """All items of a kind in `KINDS`; none if the server lacks the capability.
 
     Raises `Unavailable` for pages without end, else as `request`.
     """

@@ -41,28 +41,28 @@ def effect_of(annotations: types.ToolAnnotations | None, *, trusted: bool) -> Ef
 
 
 def reconcile_of(annotations: types.ToolAnnotations | None, *, trusted: bool) -> Callable[..., Any] | None:
-    """For a tool that may be called again without harm: whether an uncertain call took place does not matter."""
+    """A `reconcile` for idempotent tools: it does not matter whether an uncertain call took place."""
     return _call_again if trusted and annotations is not None and annotations.idempotent_hint else None
 
 
 def _call_again(**inputs: Any) -> Any:
-    """It may have happened; happening again changes nothing."""
+    """The call may have happened; repeating it has no further effect."""
     del inputs
     return NOT_DONE
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteTool:
-    """A tool as its server describes it. All of it is the server's word."""
+    """A tool as its server describes it. All fields are untrusted claims of the server."""
 
     name: str
     description: str = ""
     takes: Mapping[str, Any] | None = None
-    """Parameter -> type, the required ones first; `None` when the server has not been asked."""
+    """Parameter -> type, the required ones first; `None` before the tools were listed."""
     required: tuple[str, ...] = ()
     annotations: types.ToolAnnotations | None = None
     definition: types.Tool | None = None
-    """As the server gave it."""
+    """The original definition of the server."""
 
 
 _CHANGED: Final[Mapping[type[Any], str]] = {
@@ -80,11 +80,11 @@ class McpServer:
     each request to a `url`. A tool counts as a write until `trust=True` says that the server's declarations
     (parameters, and which tools only read) are used.
 
-    What the server asks during a call is a question of the run; `sampling` is the chat model, or its name, that
-    answers its requests to sample, which are declined without one.
+    Elicitations of the server during a call are questions of the run; `sampling` is the chat model, or its name, for
+    its sampling requests, which are declined without one.
 
-    Sessions open when they are first needed, and again after the server went away. `async with` opens one at once,
-    asks what tools there are, and closes it. Raises `DefinitionError` for what is wrong as written.
+    Sessions are opened on first use, and again after the server has disconnected. `async with` opens one at once, lists
+    the tools, and closes it at the end. Raises `DefinitionError` for invalid arguments.
     """
 
     @checked()
@@ -110,7 +110,7 @@ class McpServer:
         self.timeout = timeout
         self.trust = trust
         self.listed: dict[str, RemoteTool] | None = None
-        """What the server offers, by name; `None` until it was asked."""
+        """The server's tools by name; `None` before they were listed."""
         transport: Transport = HttpTransport(url, headers, timeout) if url else StdioTransport(command, env, cwd, log)
         self._sampling = Sampling(sampling) if sampling is not None else None
         self._on_change: dict[str, list[Callable[[], Awaitable[None]]]] = {kind: [] for kind in _CHANGED.values()}
@@ -131,7 +131,7 @@ class McpServer:
         return opened
 
     async def _on_message(self, message: Any) -> None:
-        """Something changed: handle it in a task of its own, because the session must continue reading."""
+        """Handle a change notification in a task of its own, because the session must continue reading."""
         kind = next((kind for changed, kind in _CHANGED.items() if isinstance(message, changed)), "")
         if kind:
             task = asyncio.create_task(self._take_change(kind), name=f"mcp:{self.name}:{kind}")
@@ -139,7 +139,7 @@ class McpServer:
             task.add_done_callback(self._changes.discard)
 
     async def _take_change(self, kind: str) -> None:
-        with contextlib.suppress(Exception):  # the next call says what is wrong with the server
+        with contextlib.suppress(Exception):  # the next call reports the problem of the server
             if kind == "tools":
                 await self.list_tools()
             for listener in self._on_change[kind]:
@@ -161,7 +161,7 @@ class McpServer:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the session; a server that was started ends. The next call opens another."""
+        """Close the session; the process of a started server ends. The next call opens another one."""
         await self.connection.aclose()
 
     async def list_tools(self) -> dict[str, RemoteTool]:
@@ -173,7 +173,7 @@ class McpServer:
         return found
 
     async def ping(self) -> None:
-        """Ask the server something small, to use as a `health_check`. Raises when it does not answer."""
+        """Ping the server; for use as a `health_check`. Raises when it does not respond."""
         await request(self.connection, lambda client, meta: client.list_tools(meta=meta, cache_mode="refresh"))
 
     @checked(what="McpServer.tools()")

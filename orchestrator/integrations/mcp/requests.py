@@ -1,4 +1,4 @@
-"""One request to an MCP server: in a session that is opened again when it was lost, with the status of its answer."""
+"""One request to an MCP server, with the HTTP status of its response; a lost session is opened again."""
 
 import re
 import uuid
@@ -20,11 +20,11 @@ _LOST: Final = re.compile(
     r"|(?:no valid|unknown|invalid|missing|expired) session|server not initialized",
     re.IGNORECASE,
 )
-"""How servers say that they do not know a session: nothing was executed."""
+"""Messages by which servers report an unknown session: nothing was executed."""
 
 
 async def request(connection: Connection, send: Callable[[Client, Any], Awaitable[T]]) -> T:
-    """The answer to what `send` asks; it is given the client and the request's `_meta`.
+    """The response to `send(client, meta)`.
 
     A session that the server no longer knows is opened again, and the request, which it cannot have executed, is sent
     again. Raises `Unavailable` when that happens twice, `httpx2.HTTPStatusError` with the server's own status, and
@@ -52,7 +52,7 @@ async def _sent(connection: Connection, client: Client, send: Callable[[Client, 
 
 
 def _raise_for(response: httpx2.Response | None, error: MCPError) -> None:
-    """Raise what an HTTP status, or the words of an error, says; the client's own code says nothing."""
+    """Raise by the HTTP status, or by the text of an error; the client's own error code is not specific."""
     error_text = error.error.message
     if response is None:
         if _LOST.search(error_text):

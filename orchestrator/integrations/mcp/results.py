@@ -1,4 +1,4 @@
-"""Turns the result of an MCP call into the value of a tool, or into a failure."""
+"""Converts the result of an MCP call into the value of a tool, or into a failure."""
 
 import base64
 import binascii
@@ -15,7 +15,7 @@ WRAPPED: Final = "result"
 
 
 def content_text(content: Iterable[types.ContentBlock]) -> str:
-    """The text of an answer; what is no text is named."""
+    """The text of a result; other content is described by its type."""
     parts: list[str] = []
     for block in content:
         if isinstance(block, types.TextContent):

@@ -20,7 +20,7 @@ from .goal_server import GoalServer
 
 LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 TOKEN_VARIABLE: Final = "ORCHESTRATOR_MCP_TOKEN"
-"""The environment variable that holds the token; without it one is made up and printed."""
+"""The environment variable of the token; without it one is generated and printed."""
 
 
 async def serve_http(server: Server[Any], listening: socket.socket, token: str) -> None:
@@ -64,7 +64,7 @@ def listen(host: str, port: int) -> socket.socket:
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         made.bind((host, port))
-        made.listen()  # whoever reads the address may call at once
+        made.listen()  # clients may connect as soon as the address is printed
     except (OSError, OverflowError) as error:
         made.close()
         raise InputError(f"{host}:{port} cannot be listened on ({error}). --port names another.") from None
@@ -72,7 +72,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 async def serve_stdio(server: "Serves") -> None:
-    """Serve one client on standard input and output until it hangs up. What tools print goes to standard error."""
+    """Serve one client on standard input and output until it disconnects. Output of tools goes to standard error."""
     async with stdio_server() as (read, write):
         with redirect_stdout(sys.stderr):
             options = server.server.create_initialization_options(
@@ -103,18 +103,17 @@ def serve(
     http: tuple[str, int] | None = None,
     make: Callable[[Orchestrator], Serves] | None = None,
 ) -> None:
-    """Serve until the client hangs up (standard input and output) or Ctrl-C (HTTP).
+    """Serve until the client disconnects (standard input and output) or Ctrl-C (HTTP).
 
-    What is served is a `GoalServer`, or what `make` gives. `opened` is an async context manager that gives the
-    orchestrator; `http` is the address and port to listen on. The address and the token of an HTTP server go to
-    standard error.
+    Serves a `GoalServer`, or the result of `make`. `opened` is an async context manager of the orchestrator; `http` is
+    the address and port to listen on. The address and the token of an HTTP server are printed to standard error.
     """
 
     serve_opened(_over(opened, make or (lambda orc: GoalServer(orc, goals, budget))), http)
 
 
 def serve_opened(opened: AbstractAsyncContextManager[Serves], http: tuple[str, int] | None) -> None:
-    """Serve what an async context manager opens, as `serve` does."""
+    """As `serve`, for the server of an async context manager."""
 
     async def work() -> None:
         async with opened as server:

@@ -18,35 +18,35 @@ from orchestrator.core.errors import DefinitionError
 from orchestrator.core.text import clean
 
 CALL_ID: Final = "orchestrator/call"
-"""The field of `_meta` that identifies a call's HTTP answer."""
+"""The field of `_meta` that identifies a call's HTTP response."""
 UNKNOWN_METHOD: Final = (400, 404, 405)
-"""How servers of older protocols answer to `server/discover`; they are asked to `initialize` then."""
+"""Error codes of servers of older protocols for `server/discover`; then `initialize` is sent."""
 LAST_WORDS: Final = 2000
 """Characters of a server's standard error that are kept for the error message."""
 
 
 class Transport(Protocol):
-    """Makes a transport of the official client, again for each session."""
+    """Makes a transport of the official client for each session."""
 
     def __call__(self) -> Any:
         """The async context manager of a transport."""
         ...
 
     def last_words(self) -> str:
-        """The end of what the server wrote to its standard error; empty for one that is reached over HTTP."""
+        """The end of the server's standard error; empty over HTTP."""
         ...
 
     def answer_to(self, call: str) -> httpx2.Response | None:
-        """The HTTP answer with an error status to a call, once."""
+        """The HTTP response with an error status to a call; returned once."""
         ...
 
     def declined(self) -> httpx2.Response | None:
-        """The last HTTP answer with an error status to a request that opens a session, of the newest opening."""
+        """The last HTTP response with an error status while the newest session was opened."""
         ...
 
 
 class StdioTransport:
-    """A process that is started with `env` beside the few variables that every process needs.
+    """A process that is started with `env` and the few variables that every process needs.
 
     What it writes to its standard error goes to the file `log`, and its end into error messages: it is foreign text.
     Raises `DefinitionError` for a command that is one string: no shell splits it.
@@ -75,7 +75,7 @@ class StdioTransport:
             tail.writer.close()
 
     def last_words(self) -> str:
-        """The end of what the process wrote to its standard error."""
+        """The end of the process's standard error."""
         return self._tail.text() if self._tail is not None else ""
 
     def answer_to(self, call: str) -> httpx2.Response | None:
@@ -89,7 +89,7 @@ class StdioTransport:
 
 
 class _Tail:
-    """A pipe that keeps the end of what is written to it, and copies it to a file where there is one."""
+    """A pipe that keeps the end of what is written to it, and copies it to a file if given."""
 
     def __init__(self, log: str | Path | None) -> None:
         reader, writer = os.pipe()
@@ -147,7 +147,7 @@ class HttpTransport:
             yield streams
 
     async def _note(self, response: httpx2.Response) -> None:
-        """Keep an answer with an error status: the client turns every one of them into the same error."""
+        """Keep a response with an error status, because the client maps all of them to the same error."""
         if response.status_code < 400 or response.request.method != "POST":
             return
         try:
@@ -167,15 +167,15 @@ class HttpTransport:
             self._answers.popitem(last=False)
 
     def last_words(self) -> str:
-        """Nothing."""
+        """Always empty."""
         return ""
 
     def answer_to(self, call: str) -> httpx2.Response | None:
-        """The HTTP answer with an error status to a call, once."""
+        """The HTTP response with an error status to a call; returned once."""
         return self._answers.pop(call, None)
 
     def declined(self) -> httpx2.Response | None:
-        """The last HTTP answer with an error status to a request that opens a session, of the newest opening."""
+        """The last HTTP response with an error status while the newest session was opened."""
         return self._declined
 
 

@@ -1,4 +1,4 @@
-"""One HTTP call of an operation: where its arguments go, who it comes from, and what its answer means."""
+"""One HTTP call of an operation: its arguments, credentials, and the meaning of its response."""
 
 import base64
 import os
@@ -19,14 +19,14 @@ from .styles import in_body, in_cookie, in_header, in_path, in_query, plain_valu
 
 MAX_REDIRECTS: Final = 10
 MAX_WORDS: Final = 300
-"""Characters of a server's words in an error."""
+"""Maximum characters of a server's text in an error."""
 Secret = str | Callable[[Any], str]
 """The name of an environment variable, or a function of the `deps`."""
 
 
 @dataclass(frozen=True)
 class Api:
-    """What the calls of one API share."""
+    """The shared settings of the calls of one API."""
 
     base_url: str
     schemes: Mapping[str, Mapping[str, Any]]
@@ -40,7 +40,7 @@ class Api:
 async def call_operation(
     api: Api, operation: Operation, ctx: RunContext[Any] | None, inputs: Mapping[str, Any], key: tuple[str, str] | None
 ) -> Any:
-    """The body of the answer: JSON as data, text, else bytes. `key` is the idempotency header and its value.
+    """The body of the response: JSON as data, text, else bytes. `key`: the idempotency header and its value.
 
     Raises `httpx.HTTPStatusError` for statuses of 400 and above, and what httpx raises for the rest.
     """
@@ -63,7 +63,7 @@ async def call_operation(
 
 
 async def _followed(client: httpx.AsyncClient, response: httpx.Response, secret: set[str]) -> httpx.Response:
-    """Follow redirects. Another origin is not sent the headers that hold secrets."""
+    """Follow redirects. Headers with secrets are not sent to another origin."""
     for _ in range(MAX_REDIRECTS):
         following = response.next_request
         if following is None:
@@ -77,7 +77,7 @@ async def _followed(client: httpx.AsyncClient, response: httpx.Response, secret:
 
 
 def _error_text(operation: Operation, response: httpx.Response) -> str:
-    """What was answered, with the server's own words and without the address, which may hold a secret."""
+    """The error of a response with the server's text, without the URL, which may contain a secret."""
     summary = f"{operation.method.upper()} {operation.path}: {response.status_code} {response.reason_phrase}".rstrip()
     words = _words(response)
     return f"{summary}: {words[:MAX_WORDS]}" if words else summary
@@ -98,7 +98,7 @@ def _words(response: httpx.Response) -> str:
 
 
 def _request(api: Api, operation: Operation, inputs: Mapping[str, Any], deps: Any) -> tuple[dict[str, Any], set[str]]:
-    """The options of `httpx` for a request, and the names of the headers that hold secrets, in lower case."""
+    """The options of `httpx` for a request, and the names of the headers with secrets, in lower case."""
     made: dict[str, Any] = {"method": operation.method.upper(), "params": [], "headers": dict(api.headers)}
     cookies: dict[str, str] = {}
     filled: dict[str, str] = {}
@@ -141,9 +141,9 @@ def _path(operation: Operation, filled: Mapping[str, str]) -> str:
 
 
 def _sign(api: Api, operation: Operation, deps: Any, made: dict[str, Any], cookies: dict[str, str]) -> None:
-    """Add the first alternative of the operation's security for which every secret is at hand.
+    """Add the credentials of the first security alternative of the operation for which every secret is available.
 
-    An empty one says that none is needed; a credential that is at hand is sent all the same.
+    An empty alternative means that none is needed; an available credential is sent all the same.
     """
     missing: list[str] = []
     for alternative in filter(None, operation.security):

@@ -15,7 +15,7 @@ METHODS: Final = ("get", "head", "options", "put", "post", "patch", "delete")
 _BODY_KINDS: Final = ("application/json", "application/x-www-form-urlencoded")
 _STYLES: Final = {"query": "form", "cookie": "form", "path": "simple", "header": "simple"}
 _IGNORED: Final = ("accept", "content-type", "authorization")
-"""Headers that OpenAPI does not take as parameters."""
+"""Headers that OpenAPI excludes from parameters."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class OperationParameter:
     is_json: bool = False
     """Whether it is written as JSON, whatever the style."""
     argument: str = ""
-    """The name that the tool has for it, where its own is taken: `id_query` beside an `id` in the path."""
+    """The name of the tool's parameter if its own is taken: `id_query` beside an `id` in the path."""
 
     @property
     def label(self) -> str:
@@ -51,13 +51,13 @@ class Operation:
     parameters: tuple[OperationParameter, ...]
     body_kind: str
     response: Mapping[str, Any] | None
-    """Schema of the JSON that a success answers with."""
+    """Schema of the JSON of a successful response."""
     security: tuple[Mapping[str, Any], ...]
     servers: tuple[str, ...]
     encoding: Mapping[str, Any]
     """How fields of a form are written."""
     may_be_empty: bool
-    """Whether a success may answer with nothing, such as 204."""
+    """Whether a successful response may be empty, such as 204."""
 
 
 class Document:
@@ -72,7 +72,7 @@ class Document:
             raise DefinitionError(f"tools_from_openapi takes an OpenAPI 3.0 or 3.1 description, not {described}.")
 
     def resolve(self, node: Any) -> tuple[Any, str]:
-        """What a node says, references followed, and the last reference; external ones are not followed."""
+        """A node with references followed, and the last reference; external ones are not followed."""
         last = ""
         for _ in range(32):
             if not (isinstance(node, Mapping) and isinstance(node.get("$ref"), str)):  # pyright: ignore[reportUnknownMemberType]
@@ -137,7 +137,7 @@ class Document:
         )
 
     def _servers(self, stated: Any) -> tuple[str, ...]:
-        """The addresses of servers; relative ones are taken from where the description was read."""
+        """The addresses of servers; relative ones are resolved against the address of the description."""
         urls = [_url(server) for server in stated] or ["/"]
         return tuple(urljoin(self._address, url) if self._address else url for url in urls)
 
@@ -189,7 +189,9 @@ def _parameter(name: str, where: str, stated: Mapping[str, Any]) -> OperationPar
 
 
 def _with_distinct_names(parameters: list[OperationParameter]) -> tuple[OperationParameter, ...]:
-    """Each with a name of its own: what is in the body or the path keeps its name, others say where they are."""
+    """Parameters with unique names: those in the body or the path keep their names, others get a suffix with their
+    place.
+    """
     order = ("body", "path", "query", "header", "cookie")
     taken: set[str] = set()
     named: dict[int, OperationParameter] = {}

@@ -63,7 +63,7 @@ class Types:
         return type_of(schema)
 
     def _is_of_one_side(self, schema: Any) -> bool:
-        """Whether a property is in requests alone, or in answers alone; one model serves both."""
+        """Whether a property is only in requests or only in responses; one model serves both."""
         found, _ = self._document.resolve(schema)
         return isinstance(found, Mapping) and bool(found.get("readOnly") or found.get("writeOnly"))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
 
@@ -107,7 +107,7 @@ class Types:
 
 
 def _field_name(name: str, taken: Container[str]) -> str:
-    """A name that a field can have: the property's, with `_` behind it where Python or pydantic uses it."""
+    """A valid field name: the property's, with a trailing `_` if Python or pydantic uses it."""
     made = re.sub(r"\W", "_", name).strip("_") or "field"
     made = f"field_{made}" if made[0].isdigit() else made
     while made in taken or hasattr(BaseModel, made) or not is_plain_name(made):

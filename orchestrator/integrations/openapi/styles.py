@@ -1,4 +1,4 @@
-"""How parameters and bodies are written into a request: the styles of OpenAPI 3, section "Style Values"."""
+"""Serialisation of parameters and bodies: the styles of OpenAPI 3, section "Style Values"."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ FORM: Final = "application/x-www-form-urlencoded"
 MULTIPART: Final = "multipart/form-data"
 _SEPARATORS: Final = {"spaceDelimited": " ", "pipeDelimited": "|"}
 _PREFIXES: Final = {"label": (".", "."), "matrix": (";", ";")}
-"""Style of a path -> what it begins with, and what is between exploded items."""
+"""Style of a path parameter -> its prefix, and the separator of exploded items."""
 
 
 def plain_value(value: Any) -> Any:
@@ -95,7 +95,7 @@ def _joined(pairs: list[tuple[str, str]], separator: str) -> str:
 
 
 def in_path(parameter: OperationParameter, value: Any) -> str:
-    """What stands for a parameter in the path."""
+    """The text of a parameter in the path."""
     if parameter.is_json:
         return _escaped(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
     before, between = _PREFIXES.get(parameter.style, ("", ","))
@@ -115,7 +115,7 @@ def in_path(parameter: OperationParameter, value: Any) -> str:
 
 
 def in_header(parameter: OperationParameter, value: Any) -> str:
-    """The value of a header, style `simple`. Raises `CallerError` for what a header cannot carry."""
+    """The value of a header, style `simple`. Raises `CallerError` for a value that a header cannot contain."""
     written = _simple(parameter, value, text)
     if not (written.isascii() and written.isprintable()):
         raise CallerError(f"The header {parameter.name} takes printable ASCII, not {written!r}.")
@@ -141,7 +141,7 @@ def _escaped(value: str) -> str:
 
 
 def in_body(kind: str, value: Any, encoding: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of `httpx` for a body of a media type. Raises `CallerError` for a value that it cannot carry."""
+    """The options of `httpx` for a body of a media type. Raises `CallerError` for a value that it cannot contain."""
     if is_json(kind) or ("*" in kind and not isinstance(value, str | bytes)):
         written = json.dumps(to_jsonable_python(value), ensure_ascii=False, separators=(",", ":"))
         return {"content": written.encode(), "headers": {"Content-Type": "application/json" if "*" in kind else kind}}
