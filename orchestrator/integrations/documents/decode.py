@@ -54,7 +54,7 @@ LETTERS: Final = {
 
 
 def decode(raw: bytes) -> str:
-    """Bytes as text; never fails. Line ends become `\\n`, stray NULs go."""
+    """Decode bytes; never fails. Line ends become `\\n`, NULs are removed."""
     return tidy_ends(decode_as(raw)[0])
 
 

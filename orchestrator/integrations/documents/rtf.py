@@ -45,7 +45,7 @@ class Group:
     aside: str = ""
     encoding: str | None = None
     skip: int = 1
-    """Characters after a `\\u` that stand for it in old programs."""
+    """Number of fallback characters after a `\\u`, for old programs."""
     font_table: bool = False
     title: bool = False
 

@@ -1,4 +1,4 @@
-"""Goals of a graph as tools of an MCP server: names, what each takes and gives, and what it may do to the world."""
+"""Goals of a graph as tools of an MCP server: names, schemas of inputs and outputs, and annotations of effects."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -21,7 +21,7 @@ STATUS_TOOL: Final = "orchestrator_run"
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """A goal and the tool that it is offered as."""
+    """A goal and its MCP tool."""
 
     goal: Goal[Any]
     tool: types.Tool
@@ -30,7 +30,7 @@ class Offered:
 def offered_goals(view: GraphRevision, goals: Iterable[str] | None) -> dict[str, Offered]:
     """The goals by the name of their tool; `None` offers every key that a tool gives.
 
-    Raises `InputError` for a goal that nobody gives, `DefinitionError` for two of one name.
+    Raises `InputError` for a goal that no tool gives, `DefinitionError` for two with the same name.
     """
     every = sorted(key for key in view.keys if view.producers(key))
     found: dict[str, Offered] = {}
@@ -47,7 +47,7 @@ def offered_goals(view: GraphRevision, goals: Iterable[str] | None) -> dict[str,
 
 
 def status_tool() -> types.Tool:
-    """The tool that reports the state of a run of this server, and what was decided in it."""
+    """The tool that reports the state and the decisions of a run of this server."""
     return types.Tool(
         name=STATUS_TOOL,
         description="The state of a run that was started here: status, attempts, and every decision with its reason.",
@@ -62,7 +62,7 @@ def status_tool() -> types.Tool:
 
 
 def _name(goal: Goal[Any]) -> str:
-    """What clients accept as a name: letters, digits, `_` and `-`, at most 64 of them."""
+    """A name that clients accept: letters, digits, `_` and `-`, at most 64 of them."""
     return re.sub(r"[^A-Za-z0-9_-]", "_", "_and_".join(goal.keys))[:64]
 
 
@@ -85,7 +85,7 @@ def _tool(name: str, goal: Goal[Any], view: GraphRevision) -> types.Tool:
 
 
 def _input_schema(goal: Goal[Any], view: GraphRevision) -> dict[str, Any]:
-    """What the goal takes: what it cannot do without, and what other ways to it take."""
+    """The input schema of the goal: required inputs, and optional ones of other routes."""
     needs = needs_of(view, goal.keys)
     others = {
         key
@@ -101,10 +101,10 @@ def _input_schema(goal: Goal[Any], view: GraphRevision) -> dict[str, Any]:
 
 
 def _schema(key: str, annotation: Any, definitions: dict[str, Any]) -> dict[str, Any]:
-    """The schema of a key's type, its definitions put with those of the whole; anything where there is none."""
+    """The schema of a key's type, its definitions merged into those of the whole schema; any value if there is none."""
     try:
         schema = adapter(annotation).json_schema(ref_template=f"#/$defs/{key}.{{model}}")
-    except Exception:  # a type that JSON knows nothing of: the run will say what is wrong with what it gets
+    except Exception:  # a type without a JSON schema: the run validates the value
         return {}
     inner: Mapping[str, Any] = schema.pop("$defs", {})
     definitions.update({f"{key}.{name}": part for name, part in inner.items()})
