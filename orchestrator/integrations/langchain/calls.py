@@ -3,7 +3,8 @@
 import asyncio
 import contextvars
 import queue
-from collections.abc import Awaitable, Callable, Mapping
+import types
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -14,7 +15,7 @@ from langgraph.errors import GraphBubbleUp
 from langgraph.prebuilt.tool_node import ToolCallRequest
 
 from orchestrator.core.calls.user_code import abnormal_exit, must_propagate
-from orchestrator.core.errors import CallerError, Refused
+from orchestrator.core.errors import CallerError
 from orchestrator.integrations.tool_results import reported_error
 
 try:
@@ -54,7 +55,7 @@ class ToolCall:
     on_interrupt: Callable[[], Awaitable[None]] | None = None
     """Records an interrupt before the interrupted child run ends."""
     notice: "asyncio.Future[SessionQuestion | None] | None" = None
-    """Done when the call waits for a person, or, with `None`, when its child run is to be cancelled."""
+    """Done when the call waits for a person, or, with `None`, when its child run has ended or is to be cancelled."""
 
     @property
     def name(self) -> str:
@@ -132,27 +133,17 @@ def in_loop(handler: Callable[[ToolCallRequest], Awaitable[Any]]) -> Runner:
     """Runs requests from any loop in the current loop and in the caller's context."""
     home, context = asyncio.get_running_loop(), contextvars.copy_context()
 
-    async def work(request: ToolCallRequest, began: asyncio.Event) -> Any:
-        began.set()
+    async def here(request: ToolCallRequest) -> Any:
         try:
-            return await handler(request)
+            return await _in_context(handler(request), context)
         except Exception:
             raise
         except BaseException as error:  # a tool that exits or cancels itself must not end the event loop
             if must_propagate(error):
                 raise
+            if isinstance(error, asyncio.CancelledError):  # it may have had its effect
+                raise ConnectionAbortedError("the call was cancelled while it ran") from None
             raise abnormal_exit(error) from None
-
-    async def here(request: ToolCallRequest) -> Any:
-        began = asyncio.Event()
-        try:
-            return await home.create_task(work(request, began), context=context)
-        except asyncio.CancelledError:
-            if _is_cancelled():
-                raise
-            if not began.is_set():
-                raise Refused("the call was cancelled before it began") from None
-            raise ConnectionAbortedError("the call was cancelled while it ran") from None  # it may have had its effect
 
     async def run(request: ToolCallRequest) -> Any:
         if asyncio.get_running_loop() is home:
@@ -160,17 +151,32 @@ def in_loop(handler: Callable[[ToolCallRequest], Awaitable[Any]]) -> Runner:
         try:
             return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(here(request), home))
         except asyncio.CancelledError:
-            if _is_cancelled():
+            if must_propagate(asyncio.CancelledError()):
                 raise
             raise ConnectionAbortedError("the call was cancelled while it ran") from None
 
     return run
 
 
-def _is_cancelled() -> bool:
-    """Whether the current task itself is being cancelled, not only the awaited one."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+@types.coroutine
+def _in_context(work: Awaitable[Any], context: contextvars.Context) -> Generator[Any, Any, Any]:
+    """Awaits as `await` does, in another context than that of the task, which may be used meanwhile."""
+    steps = context.run(work.__await__)
+    value: Any = None
+    error: BaseException | None = None
+    while True:
+        try:
+            yielded = context.run(steps.send, value) if error is None else context.run(steps.throw, error)
+        except StopIteration as stop:
+            return stop.value
+        error = None
+        try:
+            value = yield yielded
+        except GeneratorExit:
+            context.run(steps.close)
+            raise
+        except BaseException as thrown:
+            error = thrown
 
 
 class CallerThread:

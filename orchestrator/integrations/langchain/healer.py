@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
@@ -65,17 +65,19 @@ class Healer:
         for tool in every.values():
             self.adoption.adopt(tool, every)
 
-    async def heal(self, call: ToolCall, root: str, labels: Mapping[str, str], *, close: bool) -> Any:
+    async def heal(
+        self, call: ToolCall, root: str, labels: Mapping[str, str], *, is_last: Callable[[], bool] | None
+    ) -> Any:
         """The reply to a call, or the `SessionQuestion` that it waits on.
 
-        `close`: end the root run after its last call.
+        `is_last`, for a node: whether the root run ends after this call, if no other one is under way.
         """
         tool = call.request.tool
         assert tool is not None
         every = {each.name: each for each in call.request.runtime.tools or []}  # pyright: ignore[reportUnknownMemberType]
         adopted = self.adoption.adopt(tool, every)
         session = await self.sessions.open(root, labels)
-        session.keeps_replies = close
+        session.keeps_replies = is_last is not None
         session.begin()
         resting = False
         try:
@@ -95,8 +97,14 @@ class Healer:
             session.active -= 1
             if not resting:
                 session.rest()
-            if close and not session.active and not session.is_awaited:
-                await self.sessions.end(root)
+            if is_last is not None and is_last():
+                await self.end_idle(root)
+
+    async def end_idle(self, root: str) -> None:
+        """End a root run that no call is made in, and that none waits in."""
+        session = self.sessions.newest(root)
+        if session is not None and not session.active and not session.is_awaited:
+            await self.sessions.end(root)
 
     async def answer(self, call: ToolCall, root: str, question: "SessionQuestion", value: Any) -> str:
         """Continue a call after its question was answered; returns why the value is no answer, empty if it is one."""
@@ -172,17 +180,18 @@ class Healer:
             again = f"~{interrupts}" if interrupts else ""
             task = asyncio.create_task(_outcome(context.reach(Goal(goal), inputs, key=f"{key}{again}")))
         notice = call.notice = session.listen(key)
+        ended = partial(_wake, notice)
+        task.add_done_callback(ended)
         try:
-            waited: set[asyncio.Future[Any]] = {task, notice}
-            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            question = await notice if not task.done() else None
         except asyncio.CancelledError:
             task.cancel()
             raise
         finally:
+            task.remove_done_callback(ended)
             session.stop_listening(key)
         if task.done():
             return task.result()
-        question = notice.result()
         if question is None:  # the graph was interrupted
             task.cancel()
             return None
@@ -210,6 +219,12 @@ def _parts_of(orc: Orchestrator) -> tuple[Adoption, Sessions]:
     """The shared state of all agents and nodes that one orchestrator heals."""
     found: tuple[Adoption, Sessions] | None = orc.__dict__.get(_PARTS)
     return found or orc.__dict__.setdefault(_PARTS, (Adoption(orc), Sessions(orc)))
+
+
+def _wake(notice: "asyncio.Future[Any]", ended: object) -> None:
+    del ended
+    if not notice.done():
+        notice.set_result(None)
 
 
 async def _outcome(reaching: Any) -> Any:

@@ -16,6 +16,7 @@ from langgraph.prebuilt.tool_node import ToolCallRequest
 
 from .asking import UNASKED, Asking, configurable_of
 from .calls import CallerThread, ToolCall, in_loop
+from .execution import Execution, Where, execution_of
 from .healer import Healer, key_of
 from .session import SessionQuestion
 
@@ -43,8 +44,6 @@ def shared_loop() -> asyncio.AbstractEventLoop:
 
 DELIVERY_SECONDS: Final = 1.0
 """Seconds in which a call must take an available answer."""
-Where = Callable[[ToolCallRequest], tuple[str, Mapping[str, str]]]
-"""The id of the root run of a call, and its labels."""
 
 
 class Hooks:
@@ -67,14 +66,15 @@ class Hooks:
             return handler(request)
         thread = CallerThread(handler)
         call = ToolCall(request, thread.run, self._repeats.number(request))
-        root, labels = self._where(request)
+        execution = execution_of(self)
+        root, labels = self._place(request, execution)
         home = self._healer.sessions.loop_of(root) or shared_loop()
 
         def work(coroutine: Coroutine[Any, Any, Any]) -> Any:
             return thread.until(asyncio.run_coroutine_threadsafe(coroutine, home))
 
         while True:
-            reply = work(self._healer.heal(call, root, labels, close=self._close))
+            reply = work(self._healer.heal(call, root, labels, is_last=self._is_last(execution)))
             if call.interrupted is not None:
                 raise call.interrupted
             if not isinstance(reply, SessionQuestion):
@@ -94,10 +94,11 @@ class Hooks:
         if request.tool is None:
             return await handler(request)
         call = ToolCall(request, in_loop(handler), self._repeats.number(request))
-        root, labels = self._where(request)
+        execution = execution_of(self)
+        root, labels = self._place(request, execution)
         home = self._healer.sessions.loop_of(root)
         while True:
-            reply = await in_home(self._healer.heal(call, root, labels, close=self._close), home)
+            reply = await in_home(self._healer.heal(call, root, labels, is_last=self._is_last(execution)), home)
             if call.interrupted is not None:
                 raise call.interrupted
             if not isinstance(reply, SessionQuestion):
@@ -112,6 +113,27 @@ class Hooks:
             else:
                 return call.message(_waiting(reply), error=True)
 
+    def ended(self, root: str) -> None:
+        """An execution of a node has ended, in a thread without an event loop."""
+        home = self._healer.sessions.loop_of(root)
+        if home is not None:
+            asyncio.run_coroutine_threadsafe(self._healer.end_idle(root), home).result()
+
+    async def aended(self, root: str) -> None:
+        """An execution of a node has ended."""
+        home = self._healer.sessions.loop_of(root)
+        if home is not None:
+            await in_home(self._healer.end_idle(root), home)
+
+    def _place(self, request: ToolCallRequest, execution: Execution | None) -> tuple[str, Mapping[str, str]]:
+        """The root run of a call, and its labels."""
+        return self._where(request) if execution is None else execution.where(request, self._where)
+
+    def _is_last(self, execution: Execution | None) -> Callable[[], bool] | None:
+        if not self._close:
+            return None
+        return lambda: execution is None or execution.is_over
+
     def _ask(
         self,
         request: ToolCallRequest,
@@ -123,7 +145,7 @@ class Hooks:
         try:
             return self._asking.ask(request, question, key_of(call), problem)
         except GraphInterrupt:
-            work(self._healer.show(self._where(request)[0], task_of(request), self._asking.shown(request)))
+            work(self._healer.show(self._place(request, execution_of(self))[0], task_of(request), self._asking.shown(request)))
             raise
 
     async def _aask(
@@ -138,7 +160,7 @@ class Hooks:
             return self._asking.ask(request, question, key_of(call), problem)
         except GraphInterrupt:
             await self._asking.delivered(request, DELIVERY_SECONDS)
-            root = self._where(request)[0]
+            root = self._place(request, execution_of(self))[0]
             await in_home(self._healer.show(root, task_of(request), self._asking.shown(request)), home)
             await in_home(self._healer.settle(root), home)
             raise

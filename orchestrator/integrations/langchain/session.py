@@ -35,6 +35,8 @@ class Session:
         """The middleware that opened it."""
         self.loop = asyncio.get_running_loop()
         self.opened: asyncio.Future[RunContext[Any]] = self.loop.create_future()
+        self.begun = asyncio.Event()
+        """Set when `opened` is done, or the root run has ended without."""
         self.closing = asyncio.Event()
         self.ended = "ended"
         """The result of the root run: for an agent whether it ended or was interrupted, for a node its replies."""

@@ -6,6 +6,7 @@ import contextvars
 import weakref
 from collections import OrderedDict
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
 from langchain_core.runnables.config import var_child_runnable_config
@@ -54,6 +55,7 @@ class Sessions:
             raise Unavailable("the agent of this run is gone")
         if not held.opened.done():
             held.opened.set_result(run_context)
+            held.begun.set()
         await held.closing.wait()
         return as_data(held.replies) if held.keeps_replies and self._is_durable else held.ended
 
@@ -66,10 +68,11 @@ class Sessions:
 
     def loop_of(self, run_id: str) -> asyncio.AbstractEventLoop | None:
         """The running loop that has the session of that id."""
-        held = self._newest(run_id)
+        held = self.newest(run_id)
         return held.loop if held is not None and held.is_reachable else None
 
-    def _newest(self, run_id: str) -> Session | None:
+    def newest(self, run_id: str) -> Session | None:
+        """The session of that id, or the last one beside it."""
         found = [name for name in [*self._open] if _is_of(name, run_id)]
         return self._open.get(found[-1]) if found else None
 
@@ -96,7 +99,7 @@ class Sessions:
     def _take_over(self, run_id: str) -> None:
         """Continue the session of another agent object of this process: a program may create one for each request."""
         for other in [*_EVERY]:
-            held = None if other is self else other._newest(run_id)
+            held = None if other is self else other.newest(run_id)
             if held is None or held.active:
                 continue
             self._replies.setdefault(run_id, held.replies)
@@ -105,8 +108,7 @@ class Sessions:
 
     async def _opening(self, held: Session) -> None:
         if held.loop is asyncio.get_running_loop() and held.root is not None:
-            waited: set[asyncio.Future[Any]] = {asyncio.shield(held.opened), held.root}
-            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            await held.begun.wait()
 
     def _begin(self, name: str, root: str, labels: Mapping[str, str]) -> Session:
         replies = self._replies.pop(root, None)
@@ -117,7 +119,7 @@ class Sessions:
         work = self._drive(held, labels)
         context = _outside_of_graphs()
         held.root = held.loop.create_task(work, context=context)
-        held.root.add_done_callback(_retrieve, context=context)
+        held.root.add_done_callback(partial(_over, held), context=context)
         if len(self._open) > MAX_OPEN:
             _let_end(self._open.popitem(last=False)[1])
         return held
@@ -154,7 +156,7 @@ class Sessions:
 
     def rejoined(self, run_id: str) -> bool:
         """Whether a call is the first one after the agent was interrupted."""
-        held = self._newest(run_id)
+        held = self.newest(run_id)
         if held is None or not held.interrupted:
             return False
         held.interrupted = False
@@ -195,7 +197,8 @@ def _let_end(held: Session, how: str = "ended") -> None:
         held.loop.call_soon_threadsafe(held.closing.set)
 
 
-def _retrieve(task: "asyncio.Task[Any]") -> None:
+def _over(held: Session, task: "asyncio.Task[Any]") -> None:
+    held.begun.set()
     if not task.cancelled():
         task.exception()
 

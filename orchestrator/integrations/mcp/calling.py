@@ -80,18 +80,18 @@ async def _with_questions(
     """
     task = asyncio.ensure_future(sending)
     with elicitations.open() as asked:
+        task.add_done_callback(asked.wake_up)
         try:
             while not task.done():
-                waiting = asyncio.ensure_future(asked.get())
                 began = asyncio.get_running_loop().time()
-                await asyncio.wait({task, waiting}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+                try:
+                    async with asyncio.timeout(seconds):
+                        pending = await asked.next()
+                except TimeoutError:
+                    raise MCPError(types.REQUEST_TIMEOUT, "The call was not answered in time") from None
                 seconds -= asyncio.get_running_loop().time() - began
-                if waiting.done():
-                    await elicitations.answer(waiting.result(), ctx)
-                    continue
-                waiting.cancel()
-                if not task.done():
-                    raise MCPError(types.REQUEST_TIMEOUT, "The call was not answered in time")
+                if pending is not None:
+                    await elicitations.answer(pending, ctx)
         finally:
             if not task.done():
                 task.cancel()

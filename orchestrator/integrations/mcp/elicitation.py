@@ -1,8 +1,7 @@
-"""Requests of an MCP server during a call: elicitation becomes a question of the run, sampling is done by a chat
-model.
-"""
+"""What an MCP server asks during a call: elicitation as a question of the run, sampling by a chat model."""
 
 import asyncio
+from collections import deque
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,19 +23,19 @@ class PendingElicitation:
 
     @property
     def fields(self) -> Mapping[str, Any]:
-        """The fields of its form; none for a URL elicitation."""
+        """The fields of its form; none where a person is sent to an address."""
         form = self.params
         return {} if isinstance(form, types.ElicitRequestURLParams) else form.requested_schema.get("properties", {})
 
     @property
     def question(self) -> str:
-        """The question to the person."""
+        """What a person is asked."""
         url: Any = getattr(self.params, "url", None)
         named = f" ({url})" if url else f" ({', '.join(self.fields)})" if self.fields else ""
         return f"{clean(str(self.params.message), 500)}{clean(named, 300)}"
 
     def settle(self, given: Any) -> None:
-        """Apply the answer: `None` or `False` declines; one value answers a form with one field."""
+        """Take the answer: `None` or `False` declines; one value answers a form with one field."""
         if not self.result.done():
             self.result.set_result(_result(given, self.fields))
 
@@ -50,26 +49,51 @@ def _result(given: Any, fields: Mapping[str, Any]) -> types.ElicitResult:
     return types.ElicitResult(action="accept", content=content)
 
 
+class Inbox:
+    """What a server asks during one call."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[PendingElicitation] = deque()
+        self._wake: asyncio.Future[None] | None = None
+
+    def put(self, asked: PendingElicitation) -> None:
+        """Take one."""
+        self._waiting.append(asked)
+        self.wake_up()
+
+    def wake_up(self, _: object = None) -> None:
+        """Have `next` return."""
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    async def next(self) -> PendingElicitation | None:
+        """The next one, or `None` after `wake_up`."""
+        if not self._waiting:
+            self._wake = asyncio.get_running_loop().create_future()
+            await self._wake
+        return self._waiting.popleft() if self._waiting else None
+
+
 class Elicitations:
-    """Passes a server's elicitation to the call in flight; without one it is declined.
+    """Hands what a server asks to the call that is under way; without one it is declined.
 
     The protocol does not say which call a question belongs to, so it goes to the newest.
     """
 
     def __init__(self) -> None:
-        self._open: list[asyncio.Queue[PendingElicitation]] = []
+        self._open: list[Inbox] = []
         self.asked: dict[str, PendingElicitation] = {}
-        """Run -> the current elicitation in it."""
+        """Run -> what a server asks in it now."""
 
     @contextmanager
-    def open(self) -> "Generator[asyncio.Queue[PendingElicitation]]":
-        """Accept elicitations during a call."""
-        queue: asyncio.Queue[PendingElicitation] = asyncio.Queue()
-        self._open.append(queue)
+    def open(self) -> Generator[Inbox]:
+        """Take questions for the length of a call."""
+        inbox = Inbox()
+        self._open.append(inbox)
         try:
-            yield queue
+            yield inbox
         finally:
-            self._open.remove(queue)
+            self._open.remove(inbox)
 
     async def answer(self, asked: PendingElicitation, ctx: RunContext[Any]) -> None:
         """Ask a person through the run."""
@@ -85,7 +109,7 @@ class Elicitations:
         if not self._open:
             return types.ElicitResult(action="decline")
         asked = PendingElicitation(params, asyncio.get_running_loop().create_future())
-        self._open[-1].put_nowait(asked)
+        self._open[-1].put(asked)
         return await asked.result
 
 

@@ -263,9 +263,7 @@ def test_an_answer_is_for_the_call_whose_question_was_shown(sync: bool) -> None:
     assert said == {"refund": "success", "delete": "error", "send": "success"}
     roots = orc.store.runs(parent=None)
     assert all(root.status is Status.REACHED and orc.verify(root.run_id).ok for root in roots)
-    # In threads a call of the turn may begin when another one has been answered and has ended the root run: the next
-    # execution of the node then has a root run of its own.
-    assert len(roots) == 1 if not sync else len(roots) <= 4
+    assert len(roots) == 1
 
 
 def test_an_approval_survives_the_event_loop_that_asked() -> None:
