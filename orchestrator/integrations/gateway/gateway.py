@@ -10,8 +10,9 @@ from functools import partial
 from typing import Any, Final
 
 import mcp_types as types
-from mcp import MCPError
+from mcp import Client, MCPError
 from mcp.server import Server
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from opentelemetry import context as otel
 from opentelemetry.propagate import extract
 
@@ -19,20 +20,23 @@ from orchestrator.api import Orchestrator
 from orchestrator.core.conventions import __version__
 from orchestrator.core.enums import ABOUT_THE_CALL, Effect, Status
 from orchestrator.core.errors import OrchestratorError, nearest
-from orchestrator.core.events import Decided, Event, Progressed
 from orchestrator.core.goal import Goal
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.text import clean
 from orchestrator.integrations.mcp.answers import refusal
+from orchestrator.integrations.mcp.connection import set_level
 from orchestrator.integrations.mcp.goal_server import Listeners
 from orchestrator.integrations.mcp.remote import McpServer
+from orchestrator.integrations.mcp.requests import request
 from orchestrator.integrations.mcp.serving import serve_opened
 from orchestrator.integrations.tool_results import arguments_key, statement
 
 from .asking import UNASKED, answer_of, ask, asked_by_server, asks_between_rounds, can_ask, request_of
+from .callers import Caller, Callers
 from .config import GatewayConfig
 from .graph import GatewayGraph, result_key
 from .passing import Passing
+from .subscriptions import Subscriptions
 
 MAX_ROUNDS: Final = 1000
 """Maximum number of calls whose clients ask a person; beyond it, the oldest can only be answered from the command
@@ -46,7 +50,9 @@ class Gateway:
     def __init__(self, config: GatewayConfig, orc: Orchestrator) -> None:
         self.config = config
         self.orc = orc
-        self.graph = GatewayGraph(orc, config)
+        self._listeners = Listeners()
+        self._callers = Callers(self._listeners)
+        self.graph = GatewayGraph(orc, config, self._callers.meta_of)
         self.servers = {
             name: McpServer(
                 name,
@@ -65,10 +71,14 @@ class Gateway:
         """Server -> why its tools could not be listed."""
         self._rounds: OrderedDict[str, str] = OrderedDict()
         """Run -> the tool whose call continues after a person's answer."""
-        self._progress = _Progress()
-        self._listeners = Listeners()
-        orc.add_sink(self._progress)
+        orc.add_sink(self._callers)
         passing = Passing(self.servers, self._listeners)
+        subscriptions = Subscriptions(passing.located, self._listeners)
+        for server in self.servers.values():
+            server.pass_on()
+            server.on_log = partial(self._callers.log, server)
+            server.connection.requests.roots = self._callers.roots
+            subscriptions.watch(server)
         self.server: Server[Any] = Server(
             "orchestrator-gateway",
             version=__version__,
@@ -80,7 +90,14 @@ class Gateway:
             on_list_prompts=passing.list_prompts,
             on_get_prompt=passing.get_prompt,
             on_completion=passing.complete,
-            on_subscriptions_listen=self._listeners.on_listen,
+            on_subscriptions_listen=subscriptions.listen,
+            on_subscribe_resource=subscriptions.subscribe,
+            on_unsubscribe_resource=subscriptions.unsubscribe,
+        )
+        # clients before protocol 2026-07-28; as arguments of `Server` both warn that they are deprecated
+        self.server.add_request_handler("logging/setLevel", types.SetLevelRequestParams, self._set_level)
+        self.server.add_notification_handler(
+            "notifications/roots/list_changed", types.NotificationParams, self._roots_changed
         )
 
     async def __aenter__(self) -> "Gateway":
@@ -114,11 +131,35 @@ class Gateway:
     async def _changed(self, kind: str) -> None:
         self._listeners.notify(kind)
 
+    async def _set_level(self, ctx: Any, params: types.SetLevelRequestParams) -> types.EmptyResult:
+        """Log from a level on. One level holds for all clients: a server has one session."""
+        self._listeners.add(ctx.session)
+        self._callers.level = params.level
+        for server in self.servers.values():
+            server.connection.log_level = params.level
+            if server.connection.is_open:
+                with suppress(Exception):  # it is asked again when it is there
+                    await request(server.connection, partial(_set_level, params.level))
+        return types.EmptyResult()
+
+    async def _roots_changed(self, ctx: Any, params: Any) -> None:
+        del params
+        self._listeners.add(ctx.session)
+        await self._pass_roots()
+
+    async def _pass_roots(self) -> None:
+        """Have servers of older protocols ask for the roots again."""
+        for server in self.servers.values():
+            if server.connection.is_open:
+                with suppress(Exception):
+                    await request(server.connection, _roots_changed)
+
     # -- requests ----------------------------------------------------------------------------------------------------
 
     async def _list_tools(self, ctx: Any, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
         del params
-        self._listeners.add(ctx.session)
+        if self._listeners.add(ctx.session) and can_ask(ctx, types.ListRootsRequest()):
+            await self._pass_roots()
         if self.problems:
             await self.refresh()
         return types.ListToolsResult(tools=[self.graph.definition(one) for one in self.graph.served.values()])
@@ -134,8 +175,9 @@ class Gateway:
         run_id = params.request_state or f"gateway-{uuid.uuid4().hex[:16]}"
         if params.request_state is not None and self._rounds.pop(run_id, None) != params.name:
             raise MCPError(types.INVALID_PARAMS, "This call answers no open question of this gateway.")
-        self._progress.sessions[run_id] = ctx.session
-        carrier: dict[str, str] = {k: v for k, v in dict(params.meta or {}).items() if isinstance(v, str)}
+        meta = dict(params.meta or {})
+        caller = self._callers.by_run[run_id] = Caller(ctx, meta)
+        carrier: dict[str, str] = {k: v for k, v in meta.items() if isinstance(v, str)}
         token = otel.attach(extract(carrier))
         try:
             goal = Goal[Any](result_key(params.name))
@@ -145,7 +187,8 @@ class Gateway:
             return refusal(str(error))
         finally:
             otel.detach(token)
-            self._progress.sessions.pop(run_id, None)
+            if self._callers.by_run.get(run_id) is caller:
+                del self._callers.by_run[run_id]
             self.graph.error_results.pop(run_id, None)
 
     async def _settled(
@@ -156,18 +199,16 @@ class Gateway:
         while outcome.status is Status.WAITING:
             question = outcome.questions[0]
             asked = asked_by_server(self.servers.values(), outcome.run_id)
-            request = request_of(question, asked)
+            wanted = request_of(question, asked)
             if asks_between_rounds(ctx):
-                if question.id not in given and can_ask(ctx):
+                if question.id not in given and can_ask(ctx, wanted):
                     self._rounds[outcome.run_id] = params.name
                     if len(self._rounds) > MAX_ROUNDS:
                         self._rounds.popitem(last=False)
-                    return types.InputRequiredResult(
-                        input_requests={question.id: request}, request_state=outcome.run_id
-                    )
+                    return types.InputRequiredResult(input_requests={question.id: wanted}, request_state=outcome.run_id)
                 result = given.pop(question.id, UNASKED)
             else:
-                result = await ask(ctx, request)
+                result = await ask(ctx, wanted)
             if result is UNASKED and asked is None:
                 return refusal(_waiting(outcome))
             answer = answer_of(result, approval=asked is None)
@@ -218,38 +259,20 @@ class Gateway:
         return rows
 
 
+async def _set_level(level: types.LoggingLevel, client: Client, meta: Any) -> None:
+    del meta
+    await set_level(client, level)
+
+
+async def _roots_changed(client: Client, meta: Any) -> None:
+    del meta
+    if client.protocol_version not in MODERN_PROTOCOL_VERSIONS:
+        await client.session.send_notification(types.RootsListChangedNotification())
+
+
 def _waiting(outcome: Outcome[Any]) -> str:
     asked = outcome.questions[0].text if outcome.questions else "a question"
     return f"A person is asked first: {asked} Answer with: orchestrator resume {outcome.run_id}"
-
-
-class _Progress:
-    """Reports reroutes and retries, and what tools report, to the client that made the call."""
-
-    def __init__(self) -> None:
-        self.sessions: dict[str, Any] = {}
-        self._count: dict[str, float] = {}
-        self._work: set[asyncio.Task[None]] = set()
-
-    def on_event(self, event: Event) -> None:
-        """Take one event."""
-        session = self.sessions.get(event.run_id)
-        if session is None:
-            return
-        message = ""
-        if isinstance(event, Decided):
-            message = f"{event.decision.kind}: {event.decision.chosen}"
-        elif isinstance(event, Progressed):
-            message = str(event.progress)
-        if message:
-            number = self._count[event.run_id] = self._count.get(event.run_id, 0.0) + 1
-            task = asyncio.get_running_loop().create_task(self._report(session, number, message))
-            self._work.add(task)
-            task.add_done_callback(self._work.discard)
-
-    async def _report(self, session: Any, number: float, message: str) -> None:
-        with suppress(Exception):  # a client that has disconnected must not fail the call
-            await session.report_progress(number, None, message)
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 """The graph of a gateway: one goal per tool of its servers, reached by that tool or by an alternative."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,9 +51,13 @@ def served_name(server: str, name: str) -> str:
 class GatewayGraph:
     """Synchronises a graph with the tools of the servers."""
 
-    def __init__(self, orc: Orchestrator, config: GatewayConfig) -> None:
+    def __init__(
+        self, orc: Orchestrator, config: GatewayConfig, meta_of: Callable[[str], Mapping[str, Any]] | None = None
+    ) -> None:
+        """`meta_of`: what goes into the `_meta` of the requests of a run."""
         self.orc = orc
         self.config = config
+        self.meta_of: Callable[[str], Mapping[str, Any]] = meta_of or (lambda _: {})
         self.alternatives = config.alternatives
         self.served: dict[str, Served] = {}
         self.error_results: dict[str, dict[str, types.CallToolResult]] = {}
@@ -119,7 +123,8 @@ class GatewayGraph:
 
         async def work(run_context: RunContext[Any], arguments: dict[str, Any]) -> Any:
             connection, seconds = one.server.connection, one.server.timeout
-            result = await call_remote(connection, one.remote.name, arguments, seconds, run_context)
+            more = self.meta_of(run_context.run_id)
+            result = await call_remote(connection, one.remote.name, arguments, seconds, run_context, more=more)
             if result.is_error:
                 self.error_results.setdefault(run_context.run_id, {})[one.name] = result
                 raise reported_error(content_text(result.content))

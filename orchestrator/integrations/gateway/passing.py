@@ -130,6 +130,10 @@ class Passing:
 
         return await _asked(server, send)
 
+    async def located(self, uri: str) -> tuple[McpServer, str]:
+        """The server that has a resource, and its address there: the first one that may have it."""
+        return (await self._having(uri))[0]
+
     async def _prompt(self, name: str) -> tuple[McpServer, str]:
         if name not in self._prompts.places:
             await self._prompts.listed(self._servers)

@@ -3,7 +3,7 @@
 import contextvars
 import threading
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from langgraph.prebuilt.tool_node import ToolCallRequest
 
@@ -40,40 +40,53 @@ def execution_of(owner: object) -> Execution | None:
     return found if found is not None and found.owner is owner else None
 
 
-def executed(work: Callable[..., Any], owner: object, ended: Callable[[str], object]) -> Callable[..., Any]:
-    """`work`, each call of which is an execution; `ended` is called with its root run, where a call was healed."""
+class Executions:
+    """The functions of a node, each call of which is an execution.
 
-    def run(*args: Any, **kwargs: Any) -> Any:
-        execution = Execution(owner)
+    They are methods because LangGraph looks for subgraphs in what a function closes over: the node itself would be
+    looked at without end.
+    """
+
+    def __init__(self, node: Any, owner: "Owner") -> None:
+        self._work: Callable[..., Any] = node.func
+        self._awork: Callable[..., Awaitable[Any]] = node.afunc
+        self._owner = owner
+
+    def func(self, *args: Any, **kwargs: Any) -> Any:
+        """Execute the node."""
+        execution = Execution(self._owner)
         token = _CURRENT.set(execution)
         try:
-            return work(*args, **kwargs)
+            return self._work(*args, **kwargs)
         finally:
             _CURRENT.reset(token)
             execution.is_over = True
             if execution.root:
-                ended(execution.root)
+                self._owner.ended(execution.root)
 
-    return run
-
-
-def aexecuted(
-    work: Callable[..., Awaitable[Any]], owner: object, ended: Callable[[str], Awaitable[object]]
-) -> Callable[..., Any]:
-    """As `executed`, for an async function."""
-
-    async def run(*args: Any, **kwargs: Any) -> Any:
-        execution = Execution(owner)
+    async def afunc(self, *args: Any, **kwargs: Any) -> Any:
+        """Execute the node."""
+        execution = Execution(self._owner)
         token = _CURRENT.set(execution)
         try:
-            return await work(*args, **kwargs)
+            return await self._awork(*args, **kwargs)
         finally:
             _CURRENT.reset(token)
             execution.is_over = True
             if execution.root:
-                await ended(execution.root)
-
-    return run
+                await self._owner.aended(execution.root)
 
 
-__all__ = ["Execution", "Where", "aexecuted", "executed", "execution_of"]
+class Owner(Protocol):
+    """What makes the calls of a node."""
+
+    def ended(self, root: str) -> None:
+        """An execution has ended in which calls were made."""
+        ...
+
+    async def aended(self, root: str) -> None:
+        """An execution has ended in which calls were made."""
+        ...
+
+
+__all__ = ["Execution", "Executions", "Where", "execution_of"]

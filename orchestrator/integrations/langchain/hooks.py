@@ -145,7 +145,11 @@ class Hooks:
         try:
             return self._asking.ask(request, question, key_of(call), problem)
         except GraphInterrupt:
-            work(self._healer.show(self._place(request, execution_of(self))[0], task_of(request), self._asking.shown(request)))
+            work(
+                self._healer.show(
+                    self._place(request, execution_of(self))[0], task_of(request), self._asking.shown(request)
+                )
+            )
             raise
 
     async def _aask(

@@ -15,7 +15,7 @@ from orchestrator.core.policy import Policy
 from orchestrator.graph.tool import Tool
 from orchestrator.store import Store
 
-from .execution import aexecuted, executed
+from .execution import Executions
 from .healer import Healer
 from .hooks import Hooks, run_of_node
 
@@ -52,9 +52,9 @@ def HealingToolNode(  # noqa: N802 - it stands in the place of a class
     plain = [tool.as_langchain() if isinstance(tool, Tool) else tool for tool in tools]
     node = ToolNode(plain, **{**options, **_wrappers(hooks, options)})
     healer.adopt(node.tools_by_name.values())
+    executions = Executions(node, hooks)
     functions = cast("Any", node)
-    functions.func = executed(functions.func, hooks, hooks.ended)
-    functions.afunc = aexecuted(functions.afunc, hooks, hooks.aended)
+    functions.func, functions.afunc = executions.func, executions.afunc
     node.orc = healer.orc  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
     return node
 

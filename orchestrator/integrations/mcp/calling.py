@@ -14,9 +14,24 @@ from orchestrator.core.errors import CallerError
 from orchestrator.core.types.json_schema import with_signature
 
 from .connection import Connection
-from .elicitation import Elicitations
 from .requests import request
 from .results import output_value
+from .server_requests import ServerRequests
+
+
+class RemoteProgress(str):
+    """Progress that a server reports: its words, or how much of how much."""
+
+    __slots__ = ("progress", "total")
+    progress: float
+    total: float | None
+
+    def __new__(cls, progress: float, total: float | None, message: str | None) -> "RemoteProgress":
+        """The text, with the numbers beside it."""
+        made = super().__new__(cls, message or (f"{progress:g} of {total:g}" if total else f"{progress:g}"))
+        made.progress, made.total = progress, total
+        return made
+
 
 NEVER: Final = 1e7
 """Time-out of the client in seconds while a person is asked, whose time does not count."""
@@ -49,29 +64,44 @@ def remote_call(connection: Connection, terms: Terms) -> Callable[..., Awaitable
 
 
 async def call_remote(
-    connection: Connection, remote: str, arguments: dict[str, Any], timeout: float, ctx: RunContext[Any] | None
+    connection: Connection,
+    remote: str,
+    arguments: dict[str, Any],
+    timeout: float,
+    ctx: RunContext[Any] | None,
+    *,
+    more: Mapping[str, Any] | None = None,
 ) -> types.CallToolResult:
-    """Call a tool by `request`; elicitations of the server are questions of the run."""
+    """Call a tool by `request`; requests of the server are questions of the run.
+
+    `more` goes into the request's `_meta`.
+    """
 
     async def on_progress(progress: float, total: float | None, message: str | None) -> None:
         if ctx is not None:
-            ctx.report(message or (f"{progress:g} of {total:g}" if total else f"{progress:g}"))
+            ctx.report(RemoteProgress(progress, total, message))
 
     async def send(client: Client, meta: Any) -> types.CallToolResult:
+        meta |= more or {}
+
         def sending(seconds: float) -> Awaitable[types.CallToolResult]:
             return client.call_tool(
-                remote, arguments, read_timeout_seconds=seconds, progress_callback=on_progress, meta=meta
+                remote,
+                arguments,
+                read_timeout_seconds=seconds,
+                progress_callback=on_progress,
+                meta=meta,
             )
 
         if ctx is None:
             return await sending(timeout)
-        return await _with_questions(connection.elicitations, ctx, sending(NEVER), timeout)
+        return await _with_questions(connection.requests, ctx, sending(NEVER), timeout)
 
     return await request(connection, send)
 
 
 async def _with_questions(
-    elicitations: Elicitations, ctx: RunContext[Any], sending: Awaitable[types.CallToolResult], seconds: float
+    requests: ServerRequests, ctx: RunContext[Any], sending: Awaitable[types.CallToolResult], seconds: float
 ) -> types.CallToolResult:
     """The response of the server; its elicitations are questions of the run, and the time for their answers does not
     count.
@@ -79,7 +109,7 @@ async def _with_questions(
     Raises `MCPError` with the code of a time-out after `seconds`.
     """
     task = asyncio.ensure_future(sending)
-    with elicitations.open() as asked:
+    with requests.open(ctx.run_id) as asked:
         task.add_done_callback(asked.wake_up)
         try:
             while not task.done():
@@ -91,7 +121,7 @@ async def _with_questions(
                     raise MCPError(types.REQUEST_TIMEOUT, "The call was not answered in time") from None
                 seconds -= asyncio.get_running_loop().time() - began
                 if pending is not None:
-                    await elicitations.answer(pending, ctx)
+                    await requests.answer(pending, ctx)
         finally:
             if not task.done():
                 task.cancel()

@@ -2,14 +2,15 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 import httpx2
+import mcp_types as types
 from mcp import Client, MCPError
-from mcp.shared.subscriptions import PromptsListChanged, ResourcesListChanged, ToolsListChanged
+from mcp.shared.subscriptions import PromptsListChanged, ResourcesListChanged, ResourceUpdated, ToolsListChanged
 from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, REQUEST_TIMEOUT
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
@@ -17,7 +18,7 @@ from orchestrator.core.errors import ToolError, Unavailable
 from orchestrator.core.privacy.redaction import message_of
 from orchestrator.health.failures.inspect import parts_of
 
-from .elicitation import Elicitations
+from .server_requests import ServerRequests
 from .transports import Transport
 
 CLOSE_SECONDS: Final = 10.0
@@ -95,7 +96,7 @@ class Connection:
         transport: Transport | None = None,
     ) -> None:
         self.name = name
-        self.elicitations = Elicitations()
+        self.requests = ServerRequests(name)
         self._transport = transport
         self._opening = opening
         self._seconds = seconds
@@ -108,10 +109,25 @@ class Connection:
         """Called with `tools`, `resources` or `prompts` when a server of protocol 2026-07-28 says that they changed;
         before that it is a message.
         """
+        self.on_updated: Callable[[str], Coroutine[Any, Any, None]] | None = None
+        """Called with the address of a resource in `subscribed` that was updated, or may have been while no session was
+        open.
+        """
+        self.listens = False
+        """Whether changes come in a subscription of the session, so that messages of them are not needed."""
+        self.subscribed: set[str] = set()
+        self.log_level: types.LoggingLevel | None = None
+        """From which level on a server is asked to log; `None` leaves it to the server."""
+        self._listening: dict[int, asyncio.Task[None]] = {}
 
     def answer_to(self, call: str) -> httpx2.Response | None:
         """The HTTP response with an error status to a call."""
         return self._transport.answer_to(call) if self._transport is not None else None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a session is open that the next call uses."""
+        return self._usable() is not None
 
     @asynccontextmanager
     async def client(self) -> AsyncGenerator[Client]:
@@ -195,27 +211,99 @@ class Connection:
             async with self._opening() as client:
                 if not ready.done():
                     ready.set_result(client)
-                listening = asyncio.create_task(self._listen(client), name=f"mcp:{self.name}:changes")
+                self.listens = client.protocol_version in MODERN_PROTOCOL_VERSIONS
+                preparing = asyncio.create_task(self._prepare(client, sorted(self.subscribed)))
                 try:
                     await stop.wait()
                 finally:
-                    listening.cancel()
-                    await asyncio.wait([listening], timeout=CLOSE_SECONDS)
+                    listening = self._listening.pop(id(client), preparing)
+                    for task in {preparing, listening}:
+                        task.cancel()
+                    await asyncio.wait({preparing, listening}, timeout=CLOSE_SECONDS)
         except Exception as error:
             if not ready.done():
                 ready.set_exception(error)
                 ready.exception()  # the waiting caller may have been cancelled
 
-    async def _listen(self, client: Client) -> None:
-        """Subscribe to changes of lists, if the server supports subscriptions."""
-        if self.on_changed is None or client.protocol_version not in MODERN_PROTOCOL_VERSIONS:
-            return
-        wanted = client.listen(tools_list_changed=True, resources_list_changed=True, prompts_list_changed=True)
-        with contextlib.suppress(Exception):  # unsupported, or the server is gone: the next call reports it
+    # -- changes -----------------------------------------------------------------------------------------------------
+
+    async def _prepare(self, client: Client, subscribed: list[str]) -> None:
+        """Ask a server for what each session has to be asked for anew; resources may have changed meanwhile."""
+        with contextlib.suppress(Exception):  # a server that is gone: the next call says so
+            if self.log_level is not None:
+                await set_level(client, self.log_level)
+            if client.protocol_version in MODERN_PROTOCOL_VERSIONS:
+                if self.on_changed is not None:
+                    await self._listen_to(client)
+            else:
+                for uri in subscribed:
+                    await _subscribe(client, uri)
+            for uri in subscribed:
+                await self._updated(uri)
+
+    async def subscribe(self, uri: str) -> None:
+        """Have `on_updated` called when a resource was updated. Raises what the server says to it."""
+        await self._change(uri, wanted=True)
+
+    async def unsubscribe(self, uri: str) -> None:
+        """No longer have `on_updated` called for a resource."""
+        await self._change(uri, wanted=False)
+
+    async def _change(self, uri: str, *, wanted: bool) -> None:
+        async with self.client() as client:
+            if client.protocol_version not in MODERN_PROTOCOL_VERSIONS:
+                await (_subscribe if wanted else _unsubscribe)(client, uri)
+            (self.subscribed.add if wanted else self.subscribed.discard)(uri)
+            if client.protocol_version in MODERN_PROTOCOL_VERSIONS:
+                await self._listen_to(client)
+
+    async def _listen_to(self, client: Client) -> None:
+        """Listen for what is subscribed to now; the stream before is left once the new one has been acknowledged."""
+        before = self._listening.get(id(client))
+        ready = asyncio.Event()
+        listening = asyncio.create_task(self._listen(client, ready), name=f"mcp:{self.name}:changes")
+        listening.add_done_callback(lambda _: ready.set())
+        self._listening[id(client)] = listening
+        await ready.wait()
+        if before is not None:
+            before.cancel()
+
+    async def _listen(self, client: Client, ready: asyncio.Event) -> None:
+        wanted = client.listen(
+            tools_list_changed=True,
+            resources_list_changed=True,
+            prompts_list_changed=True,
+            resource_subscriptions=sorted(self.subscribed),
+        )
+        with contextlib.suppress(Exception):  # a server that offers none, or is gone: the next call says so
             async with wanted as changes:
+                ready.set()
                 async for change in changes:
-                    if (kind := _CHANGES.get(type(change))) is not None:
+                    if isinstance(change, ResourceUpdated):
+                        await self._updated(change.uri)
+                    elif (kind := _CHANGES.get(type(change))) is not None and self.on_changed is not None:
                         await self.on_changed(kind)
+
+    async def _updated(self, uri: str) -> None:
+        if self.on_updated is not None:
+            await self.on_updated(uri)
+
+
+async def set_level(client: Client, level: types.LoggingLevel) -> None:
+    """Ask a server of an older protocol to log from a level on; since 2026-07-28 each request says it."""
+    if client.protocol_version not in MODERN_PROTOCOL_VERSIONS and client.server_capabilities.logging is not None:
+        request = types.SetLevelRequest(params=types.SetLevelRequestParams(level=level))
+        await client.session.send_request(request, types.EmptyResult)
+
+
+async def _subscribe(client: Client, uri: str) -> None:
+    request = types.SubscribeRequest(params=types.SubscribeRequestParams(uri=uri))
+    await client.session.send_request(request, types.EmptyResult)
+
+
+async def _unsubscribe(client: Client, uri: str) -> None:
+    request = types.UnsubscribeRequest(params=types.UnsubscribeRequestParams(uri=uri))
+    await client.session.send_request(request, types.EmptyResult)
 
 
 async def _end(session: _Session) -> None:

@@ -16,6 +16,7 @@ from mcp.server.subscriptions import (
     ListenHandler,
     PromptsListChanged,
     ResourcesListChanged,
+    ResourceUpdated,
     ServerEvent,
     ToolsListChanged,
 )
@@ -56,12 +57,24 @@ class Listeners:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._work: set[asyncio.Task[None]] = set()
 
-    def add(self, session: Any) -> None:
-        """Note a client that received a list, in the running loop."""
-        self._sessions[id(getattr(session, "_connection", session))] = session
+    def add(self, session: Any) -> bool:
+        """A client was shown a list, in the running loop; whether it is the first that it is shown."""
+        connection, known = id(getattr(session, "_connection", session)), len(self._sessions)
+        self._sessions[connection] = session
+        is_new = len(self._sessions) > known
         if len(self._sessions) > MAX_CONNECTIONS:
             self._sessions.popitem(last=False)
         self._loop = asyncio.get_running_loop()
+        return is_new
+
+    @property
+    def sessions(self) -> list[Any]:
+        """Of the clients that were shown a list, the newest last."""
+        return [*self._sessions.values()]
+
+    async def updated(self, uri: str) -> None:
+        """Notify the clients that have subscribed to a resource by `on_listen`."""
+        await self._bus.publish(ResourceUpdated(uri))
 
     def notify(self, kind: str = "tools") -> None:
         """Notify each client that the tools, the resources or the prompts changed; from any thread."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any, Final, Self
 
 import mcp_types as types
 from mcp import Client
+from mcp.client.session import LoggingFnT
 from typing_extensions import Unpack
 
 from orchestrator.core.calls.options import checked
@@ -26,9 +27,9 @@ from orchestrator.integrations.tool_results import reported_kind
 
 from .calling import Terms, remote_call
 from .connection import Connection
-from .elicitation import Sampling
 from .listing import list_all
 from .requests import request
+from .server_requests import Sampling
 from .transports import HttpTransport, StdioTransport, Transport
 
 
@@ -113,6 +114,9 @@ class McpServer:
         """The server's tools by name; `None` before they were listed."""
         transport: Transport = HttpTransport(url, headers, timeout) if url else StdioTransport(command, env, cwd, log)
         self._sampling = Sampling(sampling) if sampling is not None else None
+        self._passes_on = False
+        self.on_log: LoggingFnT | None = None
+        """Called with what the server logs; set before a session opens."""
         self._on_change: dict[str, list[Callable[[], Awaitable[None]]]] = {kind: [] for kind in _CHANGED.values()}
         self._changes: set[asyncio.Task[None]] = set()
         self.connection = Connection(name, self._opening(transport), timeout, transport)
@@ -120,23 +124,38 @@ class McpServer:
 
     def _opening(self, transport: Transport) -> Callable[[], AbstractAsyncContextManager[Client]]:
         def opened() -> Client:
+            requests = self.connection.requests
+            sampling = self._sampling.on_sampling if self._sampling is not None else None
             return Client(
                 transport(),
                 read_timeout_seconds=self.timeout,
-                elicitation_callback=self.connection.elicitations.on_elicitation,
-                sampling_callback=self._sampling.on_sampling if self._sampling is not None else None,
+                elicitation_callback=requests.on_elicitation,
+                sampling_callback=requests.on_sampling if self._passes_on else sampling,
+                list_roots_callback=requests.on_roots if self._passes_on else None,
+                logging_callback=self.on_log,
                 message_handler=self._on_message,
             )
 
         return opened
 
+    def pass_on(self) -> None:
+        """Have requests to sample, and for roots, asked as questions of the run that a call belongs to."""
+        self._passes_on = True
+
     async def _on_message(self, message: Any) -> None:
-        """Handle a change notification in a task of its own, because the session must continue reading."""
+        """Something changed: handle it in a task of its own, because the session must continue reading."""
+        if self.connection.listens:
+            return
         kind = next((kind for changed, kind in _CHANGED.items() if isinstance(message, changed)), "")
         if kind:
-            task = asyncio.create_task(self._take_change(kind), name=f"mcp:{self.name}:{kind}")
-            self._changes.add(task)
-            task.add_done_callback(self._changes.discard)
+            self._start(self._take_change(kind), kind)
+        elif isinstance(message, types.ResourceUpdatedNotification) and self.connection.on_updated is not None:
+            self._start(self.connection.on_updated(str(message.params.uri)), "updated")
+
+    def _start(self, work: Coroutine[Any, Any, None], kind: str) -> None:
+        task = asyncio.create_task(work, name=f"mcp:{self.name}:{kind}")
+        self._changes.add(task)
+        task.add_done_callback(self._changes.discard)
 
     async def _take_change(self, kind: str) -> None:
         with contextlib.suppress(Exception):  # the next call reports the problem of the server

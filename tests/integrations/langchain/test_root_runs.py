@@ -266,6 +266,20 @@ def test_an_answer_is_for_the_call_whose_question_was_shown(sync: bool) -> None:
     assert len(roots) == 1
 
 
+@pytest.mark.parametrize("sync", [True, False])
+def test_the_calls_of_an_execution_share_a_root_run_though_one_begins_when_another_has_ended(sync: bool) -> None:
+    orc = Orchestrator(policy=FAST)
+    node = HealingToolNode([look], orc=orc, effects={"look": "read"})
+    graph: Any = graph_of(node)
+    given = {"messages": [asked(*(("look", {"q": q}) for q in "abc"))]}
+    one_by_one: Any = {"max_concurrency": 1}
+    state = graph.invoke(given, one_by_one) if sync else asyncio.run(graph.ainvoke(given, one_by_one))
+    assert [m.content for m in state["messages"] if isinstance(m, ToolMessage)] == ["a", "b", "c"]
+    (root,) = orc.store.runs(parent=None)
+    assert root.status is Status.REACHED
+    assert len(orc.store.runs(parent=root.run_id)) == 3
+
+
 def test_an_approval_survives_the_event_loop_that_asked() -> None:
     paid: list[int] = []
     pay, orc = paying(paid)
