@@ -45,7 +45,7 @@ async def call_tool(ctx: Any, params: types.CallToolRequestParams) -> Any:
         for level in ("debug", "info", "error"):
             wanted = dict(params.meta or {}).get(types.LOG_LEVEL_META_KEY)
             if wanted == "info" and level != "debug":
-                sent = types.LoggingMessageNotificationParams(level=level, data=f"{level} words", logger="talk")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+                sent = types.LoggingMessageNotificationParams(level=level, data=f"{level} words", logger="talk")  # pyright: ignore[reportArgumentType]
                 await ctx.session.send_notification(
                     types.LoggingMessageNotification(params=sent), related_request_id=ctx.request_id
                 )
