@@ -1,4 +1,4 @@
-"""The clients of a gateway whose calls are under way: progress, log messages and roots go to and come from them."""
+"""Clients with calls in progress: progress and log messages are sent to them, and roots come from them."""
 
 import asyncio
 import logging
@@ -20,23 +20,23 @@ from orchestrator.integrations.mcp.remote import McpServer
 LEVELS: Final[tuple[types.LoggingLevel, ...]] = get_args(types.LoggingLevel)
 """From the least severe on."""
 STEP: Final = 0.001
-"""By how much a report of the gateway advances the progress that a server reports."""
+"""How much a report of the gateway itself advances the progress."""
 
 
 @dataclass
 class Caller:
-    """Who made a call."""
+    """The client of a call."""
 
     ctx: Any
     meta: Mapping[str, Any]
     """Of the request."""
     progress: float = 0.0
-    """What was reported last: it only grows."""
+    """The last reported progress; it only grows."""
     base: float = 0.0
-    """What was reported when the server of the moment was called."""
+    """The progress at the start of the current call of a server."""
 
     def advanced(self, reported: Any) -> tuple[float, float | None]:
-        """The progress and the total with a report of a server, or of the gateway itself."""
+        """The progress and the total after a report of a server, or of the gateway itself."""
         total: float | None = None
         if isinstance(reported, RemoteProgress):
             if self.base + reported.progress <= self.progress:  # another server, or the call was made again
@@ -49,17 +49,17 @@ class Caller:
 
     @property
     def level(self) -> str:
-        """From which level on a client of protocol 2026-07-28 wants log messages of this call; empty for none."""
+        """The lowest level of log messages for this call, of a client of protocol 2026-07-28; empty for none."""
         return str(self.meta.get(types.LOG_LEVEL_META_KEY) or "")
 
 
 class Callers:
-    """Reports what happens in runs to the clients that asked for them."""
+    """Reports events of runs to the clients that started them."""
 
     def __init__(self, listeners: Listeners) -> None:
         self.by_run: dict[str, Caller] = {}
         self.level: types.LoggingLevel | None = None
-        """From which level on a client of an older protocol wants log messages."""
+        """The lowest level of log messages for clients of older protocols."""
         self._listeners = listeners
         self._work: set[asyncio.Task[None]] = set()
 
@@ -83,19 +83,20 @@ class Callers:
     # -- log messages ------------------------------------------------------------------------------------------------
 
     def meta_of(self, run_id: str) -> Mapping[str, Any]:
-        """What a request to a server says of the log messages that the caller of a run wants."""
+        """The `_meta` fields of a request to a server: the log level that the caller of a run wants."""
         caller = self.by_run.get(run_id)
         level = caller.level if caller is not None and caller.level else self.level
         return {types.LOG_LEVEL_META_KEY: level} if level else {}
 
     async def log(self, server: McpServer, params: types.LoggingMessageNotificationParams) -> None:
-        """Pass on what a server logs: to the caller of its newest call; without one, to whoever was shown a list."""
+        """Pass on a log message of a server: to the caller of its newest call; without a call, to each client that received a
+        list."""
         caller = self.by_run.get(server.connection.requests.newest)
         named = params.model_copy(update={"logger": params.logger or server.name, "meta": None})
         notice = types.LoggingMessageNotification(params=named)
         if caller is not None:
             if _wants(caller.level if _is_modern(caller.ctx.session) else self.level or "debug", params.level):
-                with suppress(Exception):  # a client that is gone is no reason to fail
+                with suppress(Exception):  # the client has disconnected
                     await caller.ctx.session.send_notification(notice, related_request_id=caller.ctx.request_id)
             return
         for session in self._listeners.sessions:
@@ -106,7 +107,7 @@ class Callers:
     # -- roots -------------------------------------------------------------------------------------------------------
 
     async def roots(self) -> types.ListRootsResult | types.ErrorData:
-        """The roots of the newest client, for a server that asks outside of a call."""
+        """The roots of the newest client, for a request outside of a call."""
         for session in reversed(self._listeners.sessions):
             able = session.client_capabilities
             if able is not None and able.roots is not None and not _is_modern(session):
@@ -131,7 +132,7 @@ def _wants(level: str, given: str) -> bool:
 
 
 async def _report(caller: Caller, number: float, total: float | None, message: str) -> None:
-    with suppress(Exception):  # a client that is gone or does not listen is no reason to fail
+    with suppress(Exception):  # the client has disconnected or does not accept progress
         await caller.ctx.session.report_progress(number, total, message)
 
 

@@ -132,7 +132,7 @@ class Gateway:
         self._listeners.notify(kind)
 
     async def _set_level(self, ctx: Any, params: types.SetLevelRequestParams) -> types.EmptyResult:
-        """Log from a level on. One level holds for all clients: a server has one session."""
+        """Set the log level. It applies to all clients, because a server has one session."""
         self._listeners.add(ctx.session)
         self._callers.level = params.level
         for server in self.servers.values():
@@ -148,7 +148,7 @@ class Gateway:
         await self._pass_roots()
 
     async def _pass_roots(self) -> None:
-        """Have servers of older protocols ask for the roots again."""
+        """Notify servers of older protocols that the roots changed."""
         for server in self.servers.values():
             if server.connection.is_open:
                 with suppress(Exception):

@@ -54,7 +54,7 @@ class GatewayGraph:
     def __init__(
         self, orc: Orchestrator, config: GatewayConfig, meta_of: Callable[[str], Mapping[str, Any]] | None = None
     ) -> None:
-        """`meta_of`: what goes into the `_meta` of the requests of a run."""
+        """`meta_of`: more fields for `_meta` of the requests of a run."""
         self.orc = orc
         self.config = config
         self.meta_of: Callable[[str], Mapping[str, Any]] = meta_of or (lambda _: {})

@@ -15,25 +15,25 @@ from orchestrator.integrations.mcp.goal_server import Listeners
 from orchestrator.integrations.mcp.remote import McpServer
 
 Locate = Callable[[str], Awaitable[tuple[McpServer, str]]]
-"""The server that has a resource, and its address there."""
+"""The server of a resource, and the address of the resource at that server."""
 
 
 class Subscriptions:
-    """Subscribes at a server while a client is subscribed here, and passes on that a resource was updated."""
+    """Subscribes at a server while a client is subscribed at the gateway, and passes updates on."""
 
     def __init__(self, locate: Locate, listeners: Listeners) -> None:
         self._locate = locate
         self._listeners = listeners
         self._sessions: defaultdict[str, dict[int, Any]] = defaultdict(dict)
-        """Address here -> connection of a client of an older protocol -> its session."""
+        """Address at the gateway -> connection of a client of an older protocol -> its session."""
         self._wanted: Counter[str] = Counter()
-        """Address here -> how many subscribed."""
+        """Address at the gateway -> number of subscriptions."""
         self._here: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
-        """Server and address there -> addresses here."""
+        """Server and its address -> addresses at the gateway."""
         self._lock = asyncio.Lock()
 
     def watch(self, server: McpServer) -> None:
-        """Take what a server says of its resources."""
+        """Receive the updates of a server."""
         server.connection.on_updated = partial(self._updated, server.name)
 
     async def subscribe(self, ctx: Any, params: types.SubscribeRequestParams) -> types.EmptyResult:
@@ -53,14 +53,14 @@ class Subscriptions:
         return types.EmptyResult()
 
     async def listen(self, ctx: Any, params: types.SubscriptionsListenRequestParams) -> Any:
-        """`subscriptions/listen`: until the client leaves."""
+        """`subscriptions/listen`: until the client disconnects."""
         added: list[str] = []
         try:
             for uri in params.notifications.resource_subscriptions or ():
                 try:
                     await self._add(str(uri))
                     added.append(str(uri))
-                except MCPError:  # the subscription stands, and nothing comes of it
+                except MCPError:  # accepted without effect, as by other servers
                     continue
             return await self._listeners.on_listen(ctx, params)
         finally:
@@ -97,7 +97,7 @@ class Subscriptions:
                     try:
                         await server.connection.unsubscribe(own)
                     except Exception:
-                        return  # a server that is gone has no subscriptions
+                        return  # the server is gone, and its subscriptions with it
 
     async def _updated(self, server: str, own: str) -> None:
         for uri in sorted(self._here.get((server, own), ())):
@@ -105,7 +105,7 @@ class Subscriptions:
             for connection, session in list(self._sessions[uri].items()):
                 try:
                     await session.send_resource_updated(uri)
-                except Exception:  # a client that is gone
+                except Exception:  # the client has disconnected
                     await self._left(uri, connection)
 
 

@@ -1,4 +1,4 @@
-"""One execution of a tool node: its calls share a root run, which is open until the last of them has been made."""
+"""One execution of a tool node: its calls share a root run, which ends with the execution."""
 
 import contextvars
 import threading
@@ -19,7 +19,7 @@ class Execution:
         self.root = ""
         """The root run; empty before the first call."""
         self.is_over = False
-        """Whether the node has returned or raised. A call may still be under way then, after another one raised."""
+        """Whether the node has returned or raised. A call may still be in progress then, if another one raised."""
         self._labels: Mapping[str, str] = {}
         self._lock = threading.Lock()
 

@@ -20,7 +20,7 @@ from .server_requests import ServerRequests
 
 
 class RemoteProgress(str):
-    """Progress that a server reports: its words, or how much of how much."""
+    """Progress reported by a server: its message, or its numbers as text."""
 
     __slots__ = ("progress", "total")
     progress: float
@@ -74,7 +74,7 @@ async def call_remote(
 ) -> types.CallToolResult:
     """Call a tool by `request`; requests of the server are questions of the run.
 
-    `more` goes into the request's `_meta`.
+    `more` is added to the request's `_meta`.
     """
 
     async def on_progress(progress: float, total: float | None, message: str | None) -> None:

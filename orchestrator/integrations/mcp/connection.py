@@ -110,14 +110,14 @@ class Connection:
         before that it is a message.
         """
         self.on_updated: Callable[[str], Coroutine[Any, Any, None]] | None = None
-        """Called with the address of a resource in `subscribed` that was updated, or may have been while no session was
-        open.
+        """Called with the address of a resource in `subscribed` that was updated, or may have been updated between two
+        sessions.
         """
         self.listens = False
-        """Whether changes come in a subscription of the session, so that messages of them are not needed."""
+        """Whether changes arrive in a subscription of the session; messages about them are ignored then."""
         self.subscribed: set[str] = set()
         self.log_level: types.LoggingLevel | None = None
-        """From which level on a server is asked to log; `None` leaves it to the server."""
+        """The lowest level of log messages; `None` leaves it to the server."""
         self._listening: dict[int, asyncio.Task[None]] = {}
 
     def answer_to(self, call: str) -> httpx2.Response | None:
@@ -228,8 +228,8 @@ class Connection:
     # -- changes -----------------------------------------------------------------------------------------------------
 
     async def _prepare(self, client: Client, subscribed: list[str]) -> None:
-        """Ask a server for what each session has to be asked for anew; resources may have changed meanwhile."""
-        with contextlib.suppress(Exception):  # a server that is gone: the next call says so
+        """Send what each new session needs: log level and subscriptions. Subscribed resources may have changed meanwhile."""
+        with contextlib.suppress(Exception):  # the server is gone: the next call reports it
             if self.log_level is not None:
                 await set_level(client, self.log_level)
             if client.protocol_version in MODERN_PROTOCOL_VERSIONS:
@@ -242,11 +242,11 @@ class Connection:
                 await self._updated(uri)
 
     async def subscribe(self, uri: str) -> None:
-        """Have `on_updated` called when a resource was updated. Raises what the server says to it."""
+        """Subscribe to a resource: `on_updated` is called when it was updated. Raises the error of the server."""
         await self._change(uri, wanted=True)
 
     async def unsubscribe(self, uri: str) -> None:
-        """No longer have `on_updated` called for a resource."""
+        """End the subscription to a resource."""
         await self._change(uri, wanted=False)
 
     async def _change(self, uri: str, *, wanted: bool) -> None:
@@ -258,7 +258,7 @@ class Connection:
                 await self._listen_to(client)
 
     async def _listen_to(self, client: Client) -> None:
-        """Listen for what is subscribed to now; the stream before is left once the new one has been acknowledged."""
+        """Open a stream for the current subscriptions, and close the previous one once the new one is acknowledged."""
         before = self._listening.get(id(client))
         ready = asyncio.Event()
         listening = asyncio.create_task(self._listen(client, ready), name=f"mcp:{self.name}:changes")
@@ -275,7 +275,7 @@ class Connection:
             prompts_list_changed=True,
             resource_subscriptions=sorted(self.subscribed),
         )
-        with contextlib.suppress(Exception):  # a server that offers none, or is gone: the next call says so
+        with contextlib.suppress(Exception):  # unsupported, or the server is gone: the next call reports it
             async with wanted as changes:
                 ready.set()
                 async for change in changes:
@@ -290,7 +290,7 @@ class Connection:
 
 
 async def set_level(client: Client, level: types.LoggingLevel) -> None:
-    """Ask a server of an older protocol to log from a level on; since 2026-07-28 each request says it."""
+    """Set the log level of a server of an older protocol; since 2026-07-28 each request carries it."""
     if client.protocol_version not in MODERN_PROTOCOL_VERSIONS and client.server_capabilities.logging is not None:
         request = types.SetLevelRequest(params=types.SetLevelRequestParams(level=level))
         await client.session.send_request(request, types.EmptyResult)

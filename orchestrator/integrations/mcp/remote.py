@@ -116,7 +116,7 @@ class McpServer:
         self._sampling = Sampling(sampling) if sampling is not None else None
         self._passes_on = False
         self.on_log: LoggingFnT | None = None
-        """Called with what the server logs; set before a session opens."""
+        """Called with each log message of the server; set it before a session opens."""
         self._on_change: dict[str, list[Callable[[], Awaitable[None]]]] = {kind: [] for kind in _CHANGED.values()}
         self._changes: set[asyncio.Task[None]] = set()
         self.connection = Connection(name, self._opening(transport), timeout, transport)
@@ -139,7 +139,7 @@ class McpServer:
         return opened
 
     def pass_on(self) -> None:
-        """Have requests to sample, and for roots, asked as questions of the run that a call belongs to."""
+        """Turn requests for sampling and roots into questions of the run that made the call."""
         self._passes_on = True
 
     async def _on_message(self, message: Any) -> None:

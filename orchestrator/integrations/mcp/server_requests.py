@@ -1,4 +1,4 @@
-"""What an MCP server asks its client for during a call, as questions of the run: elicitation, sampling, roots."""
+"""Requests of an MCP server during a call, as questions of the run: elicitation, sampling, roots."""
 
 import asyncio
 from collections import deque
@@ -14,7 +14,7 @@ from orchestrator.core.context import RunContext
 from orchestrator.core.text import clean
 
 ClientRequest = types.ElicitRequest | types.CreateMessageRequest | types.ListRootsRequest
-"""What a server may ask its client for."""
+"""The requests that a server may send to its client."""
 DECLINED: Final = types.ErrorData(code=types.INVALID_REQUEST, message="The client declined.")
 
 
@@ -28,13 +28,13 @@ class PendingRequest:
 
     @property
     def fields(self) -> Mapping[str, Any]:
-        """The fields of the form of an elicitation; none where a person is sent to an address."""
+        """The form fields of an elicitation; none if a person is sent to an address."""
         form: Any = self.request.params
         return form.requested_schema.get("properties", {}) if isinstance(form, types.ElicitRequestFormParams) else {}
 
     @property
     def question(self) -> str:
-        """What a person is asked. It does not show what a model is asked."""
+        """The text of the question. It does not contain the prompt of a sampling request."""
         params: Any = self.request.params
         if isinstance(self.request, types.CreateMessageRequest):
             return f"The MCP server {self.server} asks the client's model for an answer."
@@ -45,7 +45,7 @@ class PendingRequest:
         return f"{clean(str(params.message), 500)}{clean(named, 300)}"
 
     def settle(self, given: Any) -> None:
-        """Take the answer: `None`, `False` or `decline` declines; one value answers a form with one field."""
+        """Set the answer: `None`, `False` or `decline` declines; a single value answers a form with one field."""
         if not self.result.done():
             self.result.set_result(self._answer(given))
 
@@ -75,7 +75,7 @@ def _sampled(given: Mapping[Any, Any]) -> type[Any]:
 
 
 class Inbox:
-    """What a server asks during one call."""
+    """Requests of a server during one call."""
 
     def __init__(self, run_id: str) -> None:
         self.run_id = run_id
@@ -83,17 +83,17 @@ class Inbox:
         self._wake: asyncio.Future[None] | None = None
 
     def put(self, asked: PendingRequest) -> None:
-        """Take one."""
+        """Add a request."""
         self._waiting.append(asked)
         self.wake_up()
 
     def wake_up(self, _: object = None) -> None:
-        """Have `next` return."""
+        """Make `next` return."""
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
 
     async def next(self) -> PendingRequest | None:
-        """The next one, or `None` after `wake_up`."""
+        """The next request, or `None` after `wake_up`."""
         if not self._waiting:
             self._wake = asyncio.get_running_loop().create_future()
             await self._wake
@@ -101,27 +101,27 @@ class Inbox:
 
 
 class ServerRequests:
-    """Hands what a server asks to the call that is under way; without one it is declined.
+    """Passes requests of a server to the call in progress; without a call they are declined.
 
-    The protocol does not say which call a request belongs to, so it goes to the newest.
+    The protocol does not state which call a request belongs to, so it goes to the newest one.
     """
 
     def __init__(self, server: str) -> None:
         self._server = server
         self._open: list[Inbox] = []
         self.asked: dict[str, PendingRequest] = {}
-        """Run -> what the server asks in it now."""
+        """Run -> the open request of the server in it."""
         self.roots: Callable[[], Awaitable[types.ListRootsResult | types.ErrorData]] | None = None
-        """Who knows the roots when no call is under way."""
+        """Returns the roots when no call is in progress."""
 
     @property
     def newest(self) -> str:
-        """The run of the newest call under way; empty for none."""
+        """The run of the newest call in progress; empty for none."""
         return self._open[-1].run_id if self._open else ""
 
     @contextmanager
     def open(self, run_id: str) -> Generator[Inbox]:
-        """Take requests for the length of a call."""
+        """Receive requests for the duration of a call."""
         inbox = Inbox(run_id)
         self._open.append(inbox)
         try:
@@ -146,7 +146,7 @@ class ServerRequests:
         return result
 
     async def on_sampling(self, context: Any, params: types.CreateMessageRequestParams) -> Any:
-        """The client's callback for a request to sample."""
+        """The client's callback for a sampling request."""
         del context
         return await self._answered(types.CreateMessageRequest(params=params)) if self._open else DECLINED
 
