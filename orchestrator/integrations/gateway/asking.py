@@ -44,7 +44,7 @@ def request_of(question: Any, asked: PendingRequest | None) -> ClientRequest:
 
 
 def answer_of(result: Any, *, approval: bool) -> Any:
-    """The answer for the run. A declined request is not an approval; other answers are passed back to their server."""
+    """The answer for the run. A declined request is no approval; other answers are passed back to their server."""
     if isinstance(result, types.CreateMessageResult | types.CreateMessageResultWithTools | types.ListRootsResult):
         return result.model_dump(by_alias=True, mode="json", exclude_none=True)
     content: Mapping[str, Any] = getattr(result, "content", None) or {}

@@ -228,7 +228,7 @@ class Connection:
     # -- changes -----------------------------------------------------------------------------------------------------
 
     async def _prepare(self, client: Client, subscribed: list[str]) -> None:
-        """Send what each new session needs: log level and subscriptions. Subscribed resources may have changed meanwhile."""
+        """Send the log level and the subscriptions in a new session. Subscribed resources may have changed."""
         with contextlib.suppress(Exception):  # the server is gone: the next call reports it
             if self.log_level is not None:
                 await set_level(client, self.log_level)
