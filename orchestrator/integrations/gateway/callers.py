@@ -89,7 +89,7 @@ class Callers:
         return {types.LOG_LEVEL_META_KEY: level} if level else {}
 
     async def log(self, server: McpServer, params: types.LoggingMessageNotificationParams) -> None:
-        """Pass on a log message: to the caller of the newest call at the server, else to each client that has listed."""
+        """Pass on a log message: to the caller of the newest call at the server, else to each client that listed."""
         caller = self.by_run.get(server.connection.requests.newest)
         named = params.model_copy(update={"logger": params.logger or server.name, "meta": None})
         notice = types.LoggingMessageNotification(params=named)
