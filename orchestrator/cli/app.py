@@ -23,6 +23,8 @@ from .screen import Exit, complain, drop_output, set_debugging
 LOG: Final = Path(".orchestrator") / "errors.log"
 """The log file for the traceback of an unexpected error."""
 
+_OF_NO_PROGRAM: Final = ("init", "gateway")
+"""Commands that work with no orchestrator of the user's."""
 _EVERYWHERE: Final = ("--debug", "--no-color")
 """Options that are accepted anywhere; so is `--app`, which has a value."""
 
@@ -54,6 +56,7 @@ def invoke(arguments: Sequence[str]) -> int:
     """Run the program with these arguments; returns its exit status. Never raises; shows a traceback only with
     `--debug`.
     """
+    typed_app = invocation.option_value(arguments, "--app")
     arguments, debug = _globals(list(arguments))
     _open_closed_streams()
     _quiet_logging(debug=debug)
@@ -64,6 +67,8 @@ def invoke(arguments: Sequence[str]) -> int:
         sys.stdout.write(f"orchestrator {__version__}\n")
         return Exit.REACHED
     try:
+        if typed_app is not None and arguments[:1] in ([name] for name in _OF_NO_PROGRAM):
+            raise InputError(f"`orchestrator {arguments[0]}` works with no orchestrator of yours. Leave --app out.")
         app(args=arguments, prog_name="orchestrator")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else Exit.REACHED if end.code is None else Exit.UNEXPECTED

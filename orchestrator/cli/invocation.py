@@ -26,7 +26,7 @@ def note(arguments: Sequence[str]) -> None:
     _given.clear()
     for option, (variable, _) in _REPEATED.items():
         value = option_value(arguments[:end], option)
-        if value is None:
+        if value is None and not (option == "--store" and "--app" in _given):  # a program has a store of its own
             value = os.environ.get(variable) or None
         if value is not None:
             _given[option] = value
@@ -48,6 +48,11 @@ def app_given() -> str | None:
     return _given.get("--app")
 
 
+def store_beside_app() -> str | None:
+    """The store that `--store` names although a program was given, which has one of its own."""
+    return _given.get("--store") if "--app" in _given else None
+
+
 def command(*words: str, but: Sequence[str] = ()) -> str:
     """A command line to paste: the words, and the store, project and policy of this invocation."""
     parts = ["orchestrator", *words]
@@ -58,4 +63,4 @@ def command(*words: str, but: Sequence[str] = ()) -> str:
     return plain(" ".join(word if word.isupper() else shlex.quote(word) for word in parts))
 
 
-__all__ = ["app_given", "command", "note", "option_value"]
+__all__ = ["app_given", "command", "note", "option_value", "store_beside_app"]

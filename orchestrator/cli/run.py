@@ -15,6 +15,7 @@ from orchestrator.core.goal import Budget, Goal
 from orchestrator.core.text import listed
 from orchestrator.engine.lifecycle.start import check_goal
 from orchestrator.engine.options import Preferences, RunOptions
+from orchestrator.escalation import Demote
 from orchestrator.graph.tool import Tool
 from orchestrator.intent.needs import needs_of
 from orchestrator.observability.progress import ProgressSink
@@ -23,7 +24,7 @@ from orchestrator.testing import parse_fault
 
 from . import options
 from .batch import Batch, run_batch
-from .invocation import app_given, command
+from .invocation import command
 from .options import read_labels
 from .result import READS as _READS
 from .result import durable, run_json, show_outcome
@@ -125,7 +126,7 @@ def _check_nothing_is_missing(orc: Orchestrator, goal: Goal[Any], given: Given, 
 
     Not if a lesser goal does not need it, or a rung of the ladder could provide it.
     """
-    if set(orc.policy.escalation) != {"demote"} or app_given() is not None:
+    if not all(isinstance(rung, Demote) for rung in orc.escalation):
         return
     at_hand = {*given.values, *(() if given.each is None else (given.each,))}
     view = orc.graph.view()

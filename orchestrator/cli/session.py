@@ -12,7 +12,7 @@ from orchestrator.store import Store, open_store
 from orchestrator.store.rows import RunRow
 from orchestrator.store.unknown_run import LATEST
 
-from .invocation import DEFAULT_STORE, app_given, command
+from .invocation import app_given, command, store_beside_app
 from .screen import complain
 
 if TYPE_CHECKING:  # read-only commands start in half the time without the engine
@@ -52,7 +52,8 @@ def _hint_at_project_here() -> None:
 def assemble(project: "Project", policy: str, store: str | None = None, **options: Any) -> "Orchestrator":
     """An orchestrator of a project; without `store` one in memory, to check and plan with.
 
-    Raises `DefinitionError` for an invalid project, `InputError` for a store that cannot be opened.
+    Raises `DefinitionError` for an invalid project, `InputError` for a store that cannot be opened, or that is named
+    beside a program, which has its own.
     """
     from orchestrator.api import Orchestrator
     from orchestrator.observability.tracing import setup
@@ -61,6 +62,9 @@ def assemble(project: "Project", policy: str, store: str | None = None, **option
 
     weights = project.policy(policy)
     if isinstance(project, AppProject):
+        other = store_beside_app()
+        if other is not None:
+            raise InputError(f"The program of --app works on its own store; --store {plain(other, 60)} does not apply.")
         return project.made
     if store is not None:
         setup()  # spans are exported only with OTEL_EXPORTER_OTLP_ENDPOINT
@@ -81,7 +85,22 @@ def opening() -> Generator[None]:
 
 def existing(where: str) -> bool:
     """Whether a store exists; a database URL and the store of a program count as existing."""
-    return _of_app(where) is not None or "://" in where or Path(where).expanduser().is_file()
+    return _of_app() is not None or "://" in where or Path(where).expanduser().is_file()
+
+
+def address(where: str) -> str:
+    """The path or URL of the store that is meant: the one that is named, else that of the program of `--app`.
+
+    Raises `InputError` for a program whose store is in memory.
+    """
+    own = _of_app()
+    if own is None:
+        return where
+    from orchestrator.store import SqlStore
+
+    if not isinstance(own, SqlStore):
+        raise InputError("The program of --app keeps its runs in memory: there is no store to maintain.")
+    return own.address
 
 
 @contextmanager
@@ -90,7 +109,7 @@ def reading(where: str) -> Generator[Store]:
 
     Raises `InputError` when there is none yet, because reading must not create one.
     """
-    own = _of_app(where)
+    own = _of_app()
     if own is not None:
         yield own
         return
@@ -106,10 +125,10 @@ def reading(where: str) -> Generator[Store]:
         store.close()
 
 
-def _of_app(where: str) -> Store | None:
+def _of_app() -> Store | None:
     """The store of the program of `--app`, if no other store is named."""
     app = app_given()
-    if app is None or where != DEFAULT_STORE:
+    if app is None or store_beside_app() is not None:
         return None
     from .apps import load_app
 

@@ -1,6 +1,6 @@
 """`Registration`: the methods of an `Orchestrator` that change its graph or return the current prices of its tools."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, overload
 
@@ -128,6 +128,11 @@ class Registration:
         if not callable(weights):
             demands.check(view, key, Demand(weights))
         demands.sources[key] = weights
+
+    @property
+    def escalation(self) -> Sequence[Any]:
+        """The rungs of the ladder, in the order in which an impasse asks them."""
+        return tuple(self._runtime.ladder)
 
     @property
     def demand_model(self) -> DemandModel | None:

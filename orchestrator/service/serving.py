@@ -7,7 +7,6 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Generator, Mapping
-from pathlib import Path
 from types import FrameType
 from typing import Final
 
@@ -15,8 +14,6 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from orchestrator.api import Orchestrator
-from orchestrator.core.process.installation import catalog_root
-from orchestrator.project import load_project
 
 from .access import read_tokens
 from .app import Service
@@ -30,10 +27,8 @@ GRACE_SECONDS: Final = 10
 
 
 def serve(
+    orc: Orchestrator,
     *,
-    store: str,
-    project: Path | None,
-    policy: str,
     host: str,
     port: int,
     tokens: str,
@@ -41,14 +36,11 @@ def serve(
     viewer: Mounted | None = None,
     mcp: Mounted | None = None,
 ) -> None:
-    """Serve a project's goals over a store; `viewer` and `mcp` make the applications on the same port.
+    """Serve the goals of an orchestrator; `viewer` and `mcp` make the applications on the same port.
 
     Raises `InputError` for tokens that cannot be read.
     """
     known, printed = read_tokens(tokens)
-    loaded = load_project(project if project is not None else catalog_root())
-    orc = Orchestrator(loaded.tools, loaded.agents, policy=loaded.policy(policy), store=store)
-    loaded.set_up(orc)
     if printed:
         sys.stderr.write(f"token: {printed}\n")
     service, token = Service(orc, known), secrets.token_urlsafe(24)

@@ -107,3 +107,54 @@ def test_an_app_of_another_kind_says_what_is_there(cli: Cli, program: str) -> No
 def test_app_and_project_or_policy_do_not_go_together(cli: Cli, program: str, project: Path) -> None:
     assert cli("tools", "--app", f"{program}:orc", "--project", str(project)).exit == 2
     assert cli("tools", "--app", f"{program}:orc", "--policy", "cautious").exit == 2
+
+
+def test_another_store_beside_a_program_is_refused_where_work_is_done(cli: Cli, program: str) -> None:
+    app = ("--app", f"{program}:orc")
+    for words in (("run", "quote", "parcel=x"), ("plan", "quote", "parcel=x"), ("submit", "quote", "parcel=x")):
+        said = cli(*words, *app, "--store", "other.db")
+        assert (said.exit, Path("other.db").exists()) == (2, False)
+        assert "works on its own store; --store other.db does not apply" in said.err
+    assert cli("run", "quote", "parcel=x", *app, "--run-id", "mine").exit == 0
+    assert cli("runs", *app, "--store", "other.db").exit == 2  # to look at, any store may be named
+
+
+def test_a_store_in_the_environment_does_not_replace_the_programs(
+    cli: Cli, program: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = ("--app", f"{program}:orc")
+    monkeypatch.setenv("ORCHESTRATOR_STORE", "other.db")
+    assert cli("run", "quote", "parcel=x", *app, "--run-id", "mine").exit == 0
+    assert [row["run_id"] for row in cli("runs", "--json", *app).json["runs"]] == ["mine"]
+    assert not Path("other.db").exists()
+
+
+def test_the_store_of_a_program_is_maintained(cli: Cli, program: str) -> None:
+    app = ("--app", f"{program}:orc")
+    assert cli("run", "quote", "parcel=x", *app, "--run-id", "mine").exit == 0
+    said = cli("store", "check", *app)
+    assert (said.exit, "1 reached" in said.out, "my shop.db" in said.out) == (0, True, True)
+    assert cli("store", "migrate", *app).exit == 0
+    assert cli("store", "copy", "copied.db", *app).exit == 0
+    assert cli("why", "mine", "--store", "copied.db").exit == 0
+    assert "deleted 0 runs" in cli("store", "prune", "--older-than", "1d", *app).out
+    assert not Path(".orchestrator/runs.db").exists()
+
+
+def test_a_program_in_memory_has_no_store_to_maintain(cli: Cli, program: str) -> None:
+    Path(f"{program}.py").write_text(PROGRAM.replace('store="my shop.db", ', ""))
+    said = cli("store", "check", "--app", f"{program}:orc")
+    assert (said.exit, "keeps its runs in memory" in said.err) == (2, True)
+
+
+@pytest.mark.parametrize("words", [("init", "new"), ("gateway", "servers.json")])
+def test_a_command_that_takes_no_program_says_so(cli: Cli, program: str, words: tuple[str, ...]) -> None:
+    said = cli(*words, "--app", f"{program}:orc")
+    assert (said.exit, "works with no orchestrator of yours" in said.err) == (2, True)
+
+
+def test_an_input_that_a_program_lacks_is_named_with_a_line_to_paste(cli: Cli, program: str) -> None:
+    Path(f"{program}.py").write_text(PROGRAM.replace(", escalation=[Demote(), AskHuman()]", ""))
+    said = cli("run", "quote", "--app", f"{program}:orc")
+    assert said.exit == 2
+    assert f"orchestrator run quote parcel=PARCEL --app {program}:orc" in said.err

@@ -140,3 +140,30 @@ def test_the_service_answers_and_stops_at_a_signal(cli: Cli) -> None:
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
     assert cli("verify", run_id).exit == 0
+
+
+def test_the_service_of_a_program_works_on_its_store(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ORCHESTRATOR_PROJECT")
+    Path("shop_served.py").write_text(
+        "from orchestrator import Orchestrator, tool\n\n@tool(gives='doubled')\ndef double(n: int) -> int:\n"
+        "    return 2 * n\n\norc = Orchestrator([double], store='served.db')\n"
+    )
+    command = [sys.executable, "-m", "orchestrator.cli", "serve", "--port", "0", "--work", "--no-ui"]
+    token = "a-token-of-at-least-sixteen-characters"
+    environment = {**os.environ, "ORCHESTRATOR_TOKENS": json.dumps({token: "acme"})}
+    with subprocess.Popen(
+        [*command, "--app", "shop_served:orc"], stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stderr is not None
+        address = next(line.split()[-1] for line in process.stderr if line.startswith("listening"))
+        asked = json.dumps({"goal": "doubled", "inputs": {"n": 4}}).encode()
+        request = urllib.request.Request(f"{address}/runs", asked, {"Authorization": f"Bearer {token}"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            run_id = json.load(answer)["run_id"]
+        events = urllib.request.Request(f"{address}/runs/{run_id}/events", headers={"Authorization": f"Bearer {token}"})
+        with urllib.request.urlopen(events, timeout=30) as stream:
+            assert "event: closed" in stream.read().decode()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    assert cli("why", run_id, "--store", "served.db").exit == 0
+    assert not Path(STORE).exists()

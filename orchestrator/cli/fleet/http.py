@@ -10,7 +10,7 @@ import typer
 
 from orchestrator.cli import options
 from orchestrator.cli.screen import complain
-from orchestrator.cli.session import opening
+from orchestrator.cli.session import assemble, open_project
 from orchestrator.core.errors import DefinitionError
 from orchestrator.core.process.installation import missing_extra
 
@@ -46,8 +46,7 @@ def _serve(
         raise DefinitionError(missing_extra("`orchestrator serve`", str(error.name), "serve")) from None
     beside: dict[str, Any] = {"viewer": _viewer(host) if ui else None, "mcp": partial(_mcp, host) if mcp else None}
     given = tokens or os.environ.get("ORCHESTRATOR_TOKENS", "")
-    with opening():
-        part.serve(store=store, project=project, policy=policy, host=host, port=port, tokens=given, work=work, **beside)
+    part.serve(assemble(open_project(project), policy, store), host=host, port=port, tokens=given, work=work, **beside)
 
 
 def _viewer(host: str) -> Any:

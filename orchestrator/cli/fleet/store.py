@@ -12,7 +12,7 @@ from orchestrator.cli import options
 from orchestrator.cli.invocation import command
 from orchestrator.cli.options import read_labels, read_status
 from orchestrator.cli.screen import Exit, say, write_json
-from orchestrator.cli.session import existing, find_run, reading
+from orchestrator.cli.session import address, existing, find_run, reading
 from orchestrator.core.errors import InputError, StoreError
 from orchestrator.core.text import counted, listed, plain
 from orchestrator.store import open_store
@@ -46,21 +46,22 @@ def _migrate(
     """Move the tables of an older store to the schema of this program, or make them, once no process uses it."""
     from orchestrator.store.sql import maintenance
 
+    store = address(store)
     done = maintenance.migrate(store, force=force, wait=wait)
     if done.before is None:
-        say(f"made the tables of {plain(store)}, schema version {done.after}")
+        say(f"made the tables of {_shown(store)}, schema version {done.after}")
     elif done.before == done.after:
         made = f"; made {counted(len(done.indexes), 'index', 'indexes')} that it lacked" if done.indexes else ""
-        say(f"{plain(store)} has schema version {done.after} already{made}")
+        say(f"{_shown(store)} has schema version {done.after} already{made}")
     else:
-        say(f"moved {plain(store)} from schema version {done.before} to {done.after}")
+        say(f"moved {_shown(store)} from schema version {done.before} to {done.after}")
 
 
 def _check(store: options.StoreOption = options.DEFAULT_STORE, as_json: options.AsJson = False) -> None:
     """Check the schema, every ledger and the chain over runs; list runs that nobody drives. Changes nothing."""
     from orchestrator.store.sql import maintenance
 
-    _must_exist(store)
+    store = _existing(store)
     found = maintenance.check_store(store)
     problems: tuple[str, ...] = ()
     if found.current:
@@ -74,7 +75,7 @@ def _check(store: options.StoreOption = options.DEFAULT_STORE, as_json: options.
     else:
         counts = listed(tuple(f"{count} {read_status(name)}" for name, count in sorted(found.runs.items())))
         size = f"{found.bytes / 1e6:,.1f} MB"
-        say(f"{plain(store)}: schema version {found.schema}, {size}, runs: {counts or 'none'}")
+        say(f"{_shown(store)}: schema version {found.schema}, {size}, runs: {counts or 'none'}")
         if found.abandoned:
             say(f"nobody drives {', '.join(map(plain, found.abandoned))}: `{command('recover')}` picks them up")
         if found.set_aside:
@@ -91,7 +92,7 @@ def _prune(
     """Delete runs that ended longer ago than AGE, with their records and values. Their seals stay; so do kept runs."""
     from orchestrator.store.sql import maintenance
 
-    _must_exist(store)
+    store = _existing(store)
     match = _AGE.fullmatch(older_than.strip())
     if match is None:
         raise InputError(f"--older-than is an age such as 30d, 12h or 2w; it was {plain(older_than, 40)!r}.")
@@ -141,10 +142,10 @@ def _copy(
     """Copy the store into TARGET: from a file into a database, or back."""
     from orchestrator.store.sql import maintenance
 
-    _must_exist(store)
+    store = _existing(store)
     with _named():
         copied = maintenance.copy(store, target)
-    say(f"copied {counted(copied['orchestrator_runs'], 'run')} to {plain(target)}")
+    say(f"copied {counted(copied['orchestrator_runs'], 'run')} to {_shown(target)}")
 
 
 @contextmanager
@@ -156,9 +157,17 @@ def _named() -> Generator[None]:
         raise InputError(str(error)) from error
 
 
-def _must_exist(store: str) -> None:
-    if not existing(store):
-        raise InputError(f"There is no store at {store!r}. --store names another one.")
+def _existing(where: str) -> str:
+    if not existing(where):
+        raise InputError(f"There is no store at {where!r}. --store names another one.")
+    return address(where)
+
+
+def _shown(where: str) -> str:
+    """A store as people may see it: without the password of its URL."""
+    from orchestrator.store.sql.engine import database_url, shown_url
+
+    return plain(shown_url(database_url(where)) if "://" in where else where)
 
 
 __all__ = ["register"]

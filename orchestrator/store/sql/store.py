@@ -80,6 +80,11 @@ class SqlStore(SqlReads):
         return f"SqlStore({shown_url(self._url)!r})"
 
     @property
+    def address(self) -> str:
+        """Its URL, which opens it again."""
+        return self._url.render_as_string(hide_password=False)
+
+    @property
     def embedded(self) -> bool:
         """Whether it is a file."""
         return self._url.get_backend_name() == "sqlite"
