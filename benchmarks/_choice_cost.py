@@ -50,16 +50,16 @@ def selection_cost() -> list[str]:
         times["langgraph"].append(asyncio.run(_langgraph_step()))
     medians = {name: 1e6 * statistics.median(values) for name, values in times.items()}
     lines = [
-        "## What a choice costs",
+        "## Cost of a selection",
         "",
-        "1,000 agents with evidence in 200 skills; medians over ten choices in a row and ten steps in a row, "
-        "by turns in one process.",
+        "1,000 agents with evidence in 200 skills; medians; batches of ten selections and ten steps "
+        "alternate in one process.",
         "",
         "| | share of one LangGraph step |",
         "|---|---|",
     ]
     lines += [
-        f"| choice under a demand of {name} | {medians[name] / medians['langgraph']:.2f} |"
+        f"| selection under a demand of {name} | {medians[name] / medians['langgraph']:.2f} |"
         for name in ("5 skills", "all 200 skills")
     ]
     return [*lines, ""]

@@ -44,9 +44,9 @@ def simulation() -> list[str]:
         "## Simulated worlds",
         "",
         f"8 agents with a hidden competence in each of 6 skills, drawn from Beta(2, 2); {STEPS:,} steps that ask for "
-        "one or two. Regret is how many more steps the agent that is best for each would have done well. Figures: "
-        f"means over {len(SEEDS)} worlds. That the ranking of agents per skill is recovered, and drifted or new ones "
-        "are found, is tested in `tests/selection/test_simulation.py`.",
+        "one or two. Regret is the number of steps that are lost compared with always choosing the best agent. "
+        f"Figures are means over {len(SEEDS)} worlds. `tests/selection/test_simulation.py` tests that the ranking of "
+        "agents per skill is recovered, and that drifted and new agents are found.",
         "",
         "| rule | regret | in the first quarter | in the last quarter | below ε-greedy in |",
         "|---|---|---|---|---|",

@@ -226,10 +226,9 @@ def curve(measured: Measured) -> list[str]:
     needed = mean(loss for loss, _ in measured.losses_of_needed(0.01, DRAWS))
     single = measured.loss(best_single(bench, bench.labels))[0]
     return [
-        "Where the loss in area comes from: labels of all models on a share of the questions; 1 % of the labels, were "
-        f"it known which models matter ({len(measured.needed)} of {len(bench.models)}) and the others left out; all "
-        "models on 1 % of the questions, were every model's mean over all training questions known beside; and those "
-        "means alone, without routing.",
+        "Loss in area, in points: with labels of all models on a share of the questions; with 1 % of the labels and "
+        f"only the models that matter ({len(measured.needed)} of {len(bench.models)}); with all models on 1 % of the "
+        "questions and every model's mean over all training questions; with these means alone, without routing.",
         "",
         f"| {' | '.join(shares)} | 1 %, of models that matter | 1 % and all means | all means, no routing |",
         "|" + "---|" * (len(shares) + 3),
@@ -267,32 +266,43 @@ def _kept(losses: Sequence[float]) -> str:
 
 HEAD = """# Selection, measured
 
-Written by `python benchmarks/selection.py DATA --write docs/benchmarks/selection.md`. The framework sees the questions
-and which model answered them well; it knows no subject names. Skills are discovered in the training questions (half of
-them, by a hash of the question, duplicates removed), without a model; competence is learned from the training labels.
-A router chooses by predicted quality - λ x cost; the area under its frontier is the mean quality over all budgets
-between the cheapest and the dearest model. Intervals are from 1,000 bootstrap resamples of the test questions, and of
-paired differences where two routers are compared. The baselines see features weighed by inverse document frequency.
+    python benchmarks/selection.py DATA --write docs/benchmarks/selection.md
 
-What a price and the length of a question tell, and what they count for, was chosen within the training half of the
-first halving, so there no test question had a say in it; of the other halvings, half of the test questions had. The
-defaults of the embedding (the weight of words, pairs and letter groups) and of the demand (how many neighbours, how
-sharp) were chosen earlier, on other halvings of all questions, so a little of what they gain here may be luck. Within
-that training half, 20 to 80 skills, 8 or 16 neighbours and a sharpness of 0.03 to 0.06 made differences of a few tenths
-of a point, with no pattern.
+## Result
 
-**In short.** On RouteLLM the frontier is at least that of the best baseline, and learning from 1 % of the labels loses
-less than a point of it. On LLMRouter-9 it is level with the best baseline, within the interval, in some halvings and
-below it in others, and below on average; and 1 % of the labels loses three to four points, not one. With the dial at
-best it beats the best single model on MMLU and LLMRouter-9, and is level with it on GSM8K (first halving).
+| | RouteLLM MMLU and GSM8K | LLMRouter-9 |
+|---|---|---|
+| area under the frontier | at least that of the best baseline | level in some halvings, below on average |
+| loss with 1 % of the labels (aim: at most 1 point) | less than a point | three to four points |
+| dial at best, against the best single model | better on MMLU, level on GSM8K | better |
 
-Why not on LLMRouter-9: 1 % is 28 labels for each of nine models. The five that are worth choosing lie within ten
-points, three of the cheap ones within four, while the difference of two rates over 28 questions has a standard error of
-about nine. That costs more than the routing does: were the mean of every model known, the same labels would lose about
-two points, and those means alone, without any routing, lose as much. Another learner does not escape it: a Gaussian
-process over questions and models with the same priors, its variances chosen with hindsight, lost about one and a half
-points on smaller halvings within the training half, where there was less to lose. It takes between a tenth and a third
-of the labels to come within a point.
+The last row is of the first halving.
+
+## Method
+
+- The framework sees the questions and which model answered each one well. It does not see subject names. Skills are
+  discovered in the training questions without a model, and competence is learned from the training labels. Training
+  questions are one half, by a hash of the question, without duplicates.
+- A router chooses by predicted quality - λ x cost. The area under its frontier is the mean quality over all budgets
+  between the cheapest and the most expensive model.
+- Intervals are from 1,000 bootstrap resamples of the test questions; two routers are compared by paired differences.
+  The features of the baselines are weighted by inverse document frequency.
+- The effects of price and of question length were chosen within the training half of the first halving, so no test
+  question of that halving was used; of the other halvings, half of the test questions were. The defaults of the
+  embedding (weights of words, pairs and letter groups) and of the demand (number of neighbours, sharpness) were
+  chosen earlier on other halvings of all questions, so a small part of their gain may be chance. Within that training
+  half, 20 to 80 skills, 8 or 16 neighbours and a sharpness of 0.03 to 0.06 changed results by a few tenths of a
+  point, without a pattern.
+
+## Why LLMRouter-9 needs more labels
+
+1 % is 28 labels for each of nine models. The five competitive models are within ten points of each other and three of
+the cheap ones within four, but the difference of two rates over 28 questions has a standard error of about nine
+points. This uncertainty of the means costs more than the routing: if the mean of every model were known, the same
+labels would lose about two points, and the means alone, without routing, lose as much. Another learner does not avoid
+it: a Gaussian process over questions and models with the same priors, its variances chosen with hindsight, lost about
+one and a half points on smaller halvings within the training half, where there was less to lose. A loss below one
+point takes between a tenth and a third of the labels.
 """.splitlines()
 
 
