@@ -116,6 +116,8 @@ class Run:
         """Child runs that have ended, until the root has: their values are needed to undo their effects."""
         self.once_calls: dict[tuple[str, str], Any] = {}
         """Step and key -> the call of `ctx.once` in flight, also if its attempt was given up."""
+        self.cuts: set[asyncio.Future[None]] = set()
+        """One for each await that a cancellation ends: see `unless_stopped`."""
         self._left = False
         self.fenced = False
         """Whether another owner has the run: then this process decides, does and records nothing more."""
@@ -199,8 +201,12 @@ class Run:
     def woken(self) -> None:
         """Wake the run; in the run's own event loop."""
         self.wake.set()
-        if self.cancelled is not None and self._rebound is not None:
-            self._rebound.set()
+        if self.cancelled is not None:
+            if self._rebound is not None:
+                self._rebound.set()
+            for cut in self.cuts:
+                if not cut.done():
+                    cut.set_result(None)
         if self.on_wake is not None and self.waits:
             self.on_wake()
         above = self.parent

@@ -12,6 +12,7 @@ from orchestrator.core.events import (
 )
 from orchestrator.core.route import Candidate, Impasse
 from orchestrator.core.types.schema import type_name
+from orchestrator.engine.interruption import Stopped, unless_stopped
 from orchestrator.engine.pending import CallQuestion
 from orchestrator.engine.planning import planning
 from orchestrator.engine.planning.planning import Planned
@@ -145,7 +146,10 @@ class _Escalation:
         self.impasse = impasse
         if run.cancelled is not None or self._too_many(impasse):
             return self._halt(impasse)
-        climbed = await self._climb(impasse, 0)
+        try:
+            climbed = await self._climb(impasse, 0)
+        except Stopped:
+            return self._halt(impasse)
         if climbed.question is not None:
             return self._wait(impasse, climbed)
         if climbed.resolution is None and impasse.kind == "approval" and base is not None:
@@ -235,7 +239,8 @@ class _Escalation:
     # -- the ladder --------------------------------------------------------------------------------------------------
 
     async def _climb(self, impasse: Impasse, start_at: int) -> Climb:
-        return await climb(
+        """Ask the rungs; a cancellation ends that. Raises `Stopped`. The ladder itself keeps to the deadline."""
+        asked = climb(
             self.run.runtime.ladder,
             impasse,
             validate=self.validate,
@@ -243,6 +248,7 @@ class _Escalation:
             start_at=start_at,
             means=self._means(),
         )
+        return await unless_stopped(self.run, asked, deadline=False)
 
     def _means(self) -> RungContext:
         runtime = self.run.runtime

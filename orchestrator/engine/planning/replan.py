@@ -3,11 +3,11 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from orchestrator.core.calls.user_code import call_user
 from orchestrator.core.enums import DecisionKind, Effect
 from orchestrator.core.events import ConditionChecked, GraphChanged, ToolExcluded, ValuesExpired
 from orchestrator.core.route import Candidate
 from orchestrator.engine.failures import note_user_failure
+from orchestrator.engine.interruption import Stopped, call_function
 from orchestrator.engine.run import Run
 from orchestrator.engine.state import RunState
 from orchestrator.graph.graph import GraphRevision
@@ -178,8 +178,11 @@ async def check_conditions(run: Run, again: Collection[str] = ()) -> list[str]:
 
 async def _check_condition(run: Run, tool: Tool, inputs: Mapping[str, Any]) -> None:
     assert tool.when is not None
+    given, limit = run.accepted(tool.when, inputs), tool.timeout or run.runtime.policy.timeout
     try:
-        holds = bool(await call_user(tool.when, **run.accepted(tool.when, inputs)))
+        holds = bool(await call_function(run, tool.when, kwargs=given, seconds=limit))
+    except Stopped:
+        return  # nothing of the run begins any more
     except Exception as error:
         failure = note_user_failure(run, tool, "when", error)
         run.emit(ToolExcluded(**run.stamp(), tool=tool.name, reason=failure.message))

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.core.calls.user_code import UserFunctionError, call_user
+from orchestrator.core.calls.user_code import UserFunctionError
 from orchestrator.core.enums import Effect
+from orchestrator.engine.interruption import Stopped, call_function
 from orchestrator.engine.run import Run
 from orchestrator.graph.tool import Tool
 from orchestrator.health.monitors.signal import WHOLE_RUN
@@ -13,7 +14,7 @@ from orchestrator.health.monitors.signal import WHOLE_RUN
 async def why_approval(run: Run, tool: Tool, inputs: Mapping[str, Any]) -> str:
     """Why a person must approve a step before it starts; empty when no approval is needed or it was given.
 
-    Raises `UserFunctionError` when the tool's own rule raises.
+    Raises `UserFunctionError` when the tool's own rule raises, and `Stopped` when the run ends meanwhile.
     """
     if tool.name in run.state.approved:
         return ""
@@ -25,8 +26,11 @@ async def why_approval(run: Run, tool: Tool, inputs: Mapping[str, Any]) -> str:
 async def _by_rule(run: Run, tool: Tool, inputs: Mapping[str, Any]) -> str:
     rule = tool.approval
     assert callable(rule)
+    limit = tool.timeout or run.runtime.policy.timeout
     try:
-        asks = bool(await call_user(rule, **run.accepted(rule, inputs)))
+        asks = bool(await call_function(run, rule, kwargs=run.accepted(rule, inputs), seconds=limit))
+    except Stopped:
+        raise
     except Exception as error:
         raise UserFunctionError("approval", error) from error
     return "its approval rule says so" if asks else ""

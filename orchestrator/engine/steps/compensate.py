@@ -4,6 +4,7 @@ A compensation whose answer was lost may have taken place. It is repeated only i
 still stands, or if it takes the tool's idempotency key; otherwise the effect is listed.
 """
 
+import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
@@ -131,6 +132,10 @@ async def _attempt(run: Run, tool: Tool, output: Any) -> None:
         if isinstance(found, StillRunning):
             await invocation.stop()
             found = await invocation.result(runtime.policy.patience)
+    except asyncio.CancelledError:
+        if await invocation.stop():
+            invocation.give_up()
+        raise
     except Exception as error:
         if nothing_happened(error):
             raise

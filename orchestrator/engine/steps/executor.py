@@ -13,6 +13,7 @@ from orchestrator.core.events import CallStarted, ProblemReported
 from orchestrator.core.failure import Failure
 from orchestrator.core.route import Step
 from orchestrator.engine.failures import failure_kind, make_failure, make_failure_of_call, note_user_failure
+from orchestrator.engine.interruption import Stopped
 from orchestrator.engine.planning.replan import restricted_since
 from orchestrator.engine.processes import in_process, processes
 from orchestrator.engine.run import Run
@@ -89,6 +90,9 @@ class StepExecutor:
         if self.tool.approval or self.tool.effect is not Effect.READ:
             try:
                 why = await why_approval(self.run, self.tool, self.inputs)
+            except Stopped:
+                stopped = self.run.scope.reason
+                return NotStarted(stopped or "the deadline has passed", over_budget=stopped is None)
             except UserFunctionError as error:
                 return Failed(note_user_failure(self.run, self.tool, error.option, error).message)
             if why:

@@ -3,10 +3,12 @@
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from orchestrator.core.calls.user_code import UserFunctionError, call_user
+from orchestrator.core.calls.user_code import UserFunctionError
+from orchestrator.core.enums import Effect
 from orchestrator.core.errors import InvalidOutput, ToolError
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.types.schema import validate
+from orchestrator.engine.interruption import call_function
 from orchestrator.engine.run import Run
 from orchestrator.graph.tool import Tool
 
@@ -27,17 +29,27 @@ async def validated_outputs(run: Run, tool: Tool, raw: Any) -> dict[str, Any]:
             raise
         raise InvalidOutput(f"{error}. It returned the Outcome of a run: return outcome.value") from None
     if tool.ensure is not None:
-        await ensured(tool.ensure, outputs[next(iter(tool.gives))] if len(tool.gives) == 1 else outputs)
+        output = outputs[next(iter(tool.gives))] if len(tool.gives) == 1 else outputs
+        await ensured(run, tool.ensure, output, _seconds_left(run, tool))
     return outputs
 
 
-async def ensured(ensure: Callable[..., Any], output: Any) -> None:
+def _seconds_left(run: Run, tool: Tool) -> float:
+    """How long `ensure` may take: as a call of the tool."""
+    own, left = tool.timeout or run.runtime.policy.timeout, run.account.seconds_left()
+    if left is None:
+        return own
+    patience = run.runtime.policy.patience if tool.effect is not Effect.READ else 0.0
+    return min(own, max(0.0, left) + patience)
+
+
+async def ensured(run: Run, ensure: Callable[..., Any], output: Any, seconds: float) -> None:
     """Raises `InvalidOutput` when `ensure` rejects the output, by a false value or a failed `assert`.
 
     `None` passes. Any other exception becomes a `UserFunctionError`, except a `ToolError`, which is raised as it is.
     """
     try:
-        verdict = await call_user(ensure, output)
+        verdict = await call_function(run, ensure, (output,), seconds=seconds, stops=False)
         passes = verdict is None or bool(verdict)
     except ToolError:
         raise

@@ -188,15 +188,17 @@ async def test_a_write_in_flight_finishes_when_the_caller_leaves() -> None:
 async def test_a_second_cancellation_gives_the_run_up_as_it_stands(tmp_path: Path) -> None:
     for store in stores(tmp_path):
         done: list[str] = []
+        begun = asyncio.Event()
 
-        async def pay(done: list[str] = done) -> str:
+        async def pay(done: list[str] = done, begun: asyncio.Event = begun) -> str:
+            begun.set()
             await asyncio.sleep(5)
             done.append("paid")
             return "p"
 
         async with Orchestrator([Tool(pay, gives="r", needs=[], effect="write")], store=store) as orc:
             task = asyncio.create_task(orc.run("r", run_id="x"))
-            await asyncio.sleep(0.1)
+            await begun.wait()
             task.cancel()
             await asyncio.sleep(0.05)
             task.cancel()

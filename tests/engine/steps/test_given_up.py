@@ -332,6 +332,24 @@ async def test_a_compensation_that_outlasts_patience_is_listed(gate: threading.E
     assert outcome.uncompensated == ("pay",)
 
 
+async def test_a_compensation_that_is_left_leaves_no_task() -> None:
+    began = asyncio.Event()
+
+    async def undo(output: int) -> None:
+        began.set()
+        await asyncio.sleep(30)
+
+    async with Orchestrator(booking(undo)) as orc:
+        task = asyncio.create_task(orc.run("label", {"order": "42"}, run_id="r"))
+        await began.wait()
+        task.cancel()
+        await asyncio.sleep(0.05)
+        task.cancel()
+        await asyncio.wait({task})
+        assert orc.outcome("r").uncompensated == ("pay",)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
 @pytest.mark.parametrize(("call", "isolation"), [(nap_for, None), (nap_for, "process"), (nap_async, None)])
 async def test_a_time_out_says_how_long_was_waited(call: Callable[..., Any], isolation: str | None) -> None:
     async with Orchestrator([Tool(call, gives="rest", timeout=0.3, retries=0, isolation=isolation)]) as orc:
