@@ -56,6 +56,7 @@ from .intent import Interpreter, Request, examples_of
 from .routing import Planner
 from .selection import Selector
 from .store import Store, open_store
+from .store.clock import clock_of
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -96,7 +97,7 @@ class Orchestrator(Registration, RecordedRuns):
         self.graph = ToolGraph()
         virtual = None if clock is None or isinstance(clock, SystemClock) else clock.time
         self.store = open_store(store, virtual, to_write=True)
-        clock = clock or SystemClock()
+        clock = clock_of(self.store, clock)
         self.health = HealthRegistry(self.policy, clock, lease=self._lease, unlease=self.store.release_lease)
         prices = PriceTable(self.graph, self.policy, pricing, self.health)
         self.graph.use_weights(prices)

@@ -366,6 +366,10 @@ class MemoryStore:
         """The time by the store's clock."""
         return self._ownership.now()
 
+    def estimated_now(self) -> float:
+        """The same."""
+        return self._ownership.now()
+
     def claim(self, run_id: str, owner: str, ttl: float) -> int | None:
         """Own the run."""
         return self._ownership.claim(run_id, owner, ttl)

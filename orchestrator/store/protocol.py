@@ -69,6 +69,10 @@ class Store(Protocol):
         """The time by the store's clock, in seconds since the epoch: the database's, or the one it was given."""
         ...
 
+    def estimated_now(self) -> float:
+        """The same without asking the database: what is known of its clock, and the machine's since then."""
+        ...
+
     def digest_key(self) -> bytes:
         """The key of the digests in this store's records; made at first use, never exported."""
         ...

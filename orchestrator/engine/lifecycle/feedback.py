@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from orchestrator.core.clock import SystemClock
 from orchestrator.core.errors import InputError, nearest
 from orchestrator.core.events import WorkJudged
 from orchestrator.core.text import plain
@@ -78,7 +77,7 @@ def feedback_on_record(store: Store, run_id: str, key: str, success: bool) -> No
     declared = {spec.name: spec.skills for spec in agents}
     seen = Observation(work.agent, work.demand, success)
     change_handbook(store, LearningStep((seen,), declared, relative_prices(agents), Onboarding().evidence))
-    keep_judgement(store, work.judged(success, SystemClock().time()))
+    keep_judgement(store, work.judged(success, store.estimated_now()))
     store.flush()
 
 

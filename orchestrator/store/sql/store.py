@@ -2,10 +2,11 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from sqlalchemy.engine import Connection
 
@@ -36,8 +37,9 @@ from .engine import (
 from .notify import NotifySignals
 from .queue import SqlQueue
 from .reads import SqlReads
-from .tables import SCHEMA_VERSION, Now, database_time
+from .tables import SCHEMA_VERSION, DatabaseClock
 from .transports import install, open_transport
+from .watchdog import WATCHDOG
 from .writer import CAPACITY, Writer, WriteRequest
 
 T = TypeVar("T")
@@ -62,8 +64,8 @@ class SqlStore(SqlReads):
         """`clock` (seconds since the epoch) takes the place of the database's, for tests on virtual time."""
         self.on_problem = on_problem
         self.on_refused: OnRefused = _ignore
-        self._now: Now = database_time if clock is None else lambda _: clock()
         self._url = database_url(where)
+        self._now: Final = DatabaseClock(clock or (time.time if self.embedded else None))
         self._lost: dict[tuple[str, int | None], str] = {}
         self._dropped: dict[str, int] = {}
         self._lock = new_lock()
@@ -261,6 +263,10 @@ class SqlStore(SqlReads):
         """The time by the store's clock."""
         return self._ask(self._now)
 
+    def estimated_now(self) -> float:
+        """The same without asking: as of the last reading and the machine's monotonic clock."""
+        return self._now.estimate()
+
     def moved(self) -> str:
         """What to say where the tables are of another schema by now."""
         version = self._read(schema_version)
@@ -373,6 +379,8 @@ class SqlStore(SqlReads):
             self._signals = NotifySignals(
                 self._url, self.reader, lambda wake: self._writer.when_durable(wake), self.report
             )
+        with self.engine.connect() as connection, WATCHDOG.watching(connection):
+            self._now(connection)
         self._commits = Commits(self._url, self.engine, self.reader, self._lose, self.report)
         self._writer = Writer(self._commits, self._commits.tidy)
 

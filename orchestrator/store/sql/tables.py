@@ -1,5 +1,6 @@
 """The tables, and what SQLite and PostgreSQL write differently. JSON is kept as text: its bytes are hashed."""
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -12,6 +13,8 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import Connection
 
 SCHEMA_VERSION: Final = 2
+CLOCK_SLACK: Final = 0.05
+"""Seconds by which a reading may differ from the estimate, beyond half of its own duration, without changing it."""
 
 METADATA: Final = MetaData()
 
@@ -210,6 +213,43 @@ def database_time(connection: Connection) -> float:
     if not is_postgres(connection):
         return time.time()
     return float(connection.execute(text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one())
+
+
+class DatabaseClock:
+    """`Now`, and an estimate of the same by the machine's monotonic clock since the last reading."""
+
+    def __init__(self, given: Callable[[], float] | None = None) -> None:
+        """`given` takes the place of the database's clock, for tests on virtual time."""
+        self._given = given
+        self._lock = threading.Lock()
+        self._offset: float | None = None
+        """The time of the database at second 0 of the monotonic clock."""
+
+    def __call__(self, connection: Connection) -> float:
+        """The time in seconds since the epoch."""
+        if self._given is not None:
+            return self._given()
+        before = time.monotonic()
+        now = database_time(connection)
+        self.note(now, before, time.monotonic())
+        return now
+
+    def note(self, now: float, before: float, after: float) -> None:
+        """Note a reading that took from `before` to `after` by the monotonic clock.
+
+        The estimate changes only where the reading shows that it is wrong, so that it hardly ever goes back.
+        """
+        offset = now - (before + after) / 2
+        with self._lock:
+            if self._offset is None or abs(offset - self._offset) > (after - before) / 2 + CLOCK_SLACK:
+                self._offset = offset
+
+    def estimate(self) -> float:
+        """The time now, as far as is known; the machine's before the first reading."""
+        if self._given is not None:
+            return self._given()
+        offset = self._offset
+        return time.time() if offset is None else offset + time.monotonic()
 
 
 def is_postgres(connection: Connection) -> bool:
