@@ -276,7 +276,7 @@ class Orchestrator(Registration, RecordedRuns):
         be drawn, streamed, checkpointed, or used as a node of another graph. `dial` and `constraints` apply to every
         run of it. Raises `InputError` for an unknown goal or input, or a dial outside [0, 1].
         """
-        return compile_goal(self._runtime, Goal.of(goal), inputs, checkpointer, **preferences)
+        return compile_goal(self._runtime, Goal.of(goal), inputs, checkpointer, self._sync_calls.run, **preferences)
 
     @checked(InputError)
     def as_tool(

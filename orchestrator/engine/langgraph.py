@@ -7,7 +7,9 @@ data only: the run's id, its phase and the values of the graph's keys. The live 
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from concurrent.futures import Future
+from itertools import count
 from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 
 from typing_extensions import TypedDict
@@ -16,16 +18,20 @@ from orchestrator.core.enums import Status
 from orchestrator.core.errors import InputError
 from orchestrator.core.events import Event
 from orchestrator.core.outcome import Outcome
-from orchestrator.core.process.loops import cancelled_once, in_a_loop
+from orchestrator.core.process.loops import cancelled_once
 from orchestrator.engine.lifecycle.driver import (
     check_answer,
+    dismiss,
     drive_child,
+    ended_or_waiting,
     enlist,
     join,
     let_go,
     note_end,
     own_again,
     ready_to_answer,
+    settle_lost,
+    start,
     watch_calls,
 )
 from orchestrator.engine.lifecycle.finish import end_as_it_stands, outcome_of
@@ -36,6 +42,8 @@ from .run import Run
 if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph
 
+GRACE_SECONDS: Final = 5.0
+"""How long a run may be between two steps of a graph without a thread, before its caller is taken to have left."""
 BEGIN: Final = "begin"
 """Name of the first node, which starts one run per invocation."""
 Begin = Callable[[Mapping[str, Any]], Awaitable[Run]]
@@ -53,66 +61,159 @@ class Nodes:
         self._goal = goal
 
     async def begin(self, state: Mapping[str, Any]) -> dict[str, Any]:
-        """Start a run with the inputs of this invocation."""
+        """Begin a run with what this invocation gave."""
         run = await self._begin(state)
-        return {"run_id": run.state.run_id, "phase": str(Phase.PLAN)}
+        return {"run_id": run.state.run_id, "phase": str(Phase.PLAN), "asked": ""}
 
     async def node(self, phase: Phase, state: Mapping[str, Any]) -> dict[str, Any]:
-        """Run one phase; interrupts where the run waits for a person."""
+        """Run one phase, or all that are left where no further step is allowed; interrupts where the run waits for a
+        person.
+        """
         found = await self._find(state["run_id"])
+        while isinstance(found, Run) and (outcome := await _driven_elsewhere(found)) is not None:
+            found, phase = (
+                await self._find(state["run_id"]) if outcome.status is Status.WAITING else outcome,
+                Phase.ESCALATE,
+            )
         if isinstance(found, Outcome):
             return self._over(found)
-        if found.loop is not asyncio.get_running_loop():
-            found.rebind()
-        if found.task is not None and found.state.status is not Status.WAITING:  # it was answered outside the graph
-            enlist(found)
-            return self._over(await join(found))
-        await own_again(found)  # while it waited, any process could take its answer
-        with found.runtime.tracing.within(found.state.run_id):
-            following = await _drive_on(found, phase)
-            if following is Phase.WAIT:
-                following = await self._interrupted(found)
-                following = Phase.ESCALATE if following is Phase.WAIT else following
+        return await self._driven(found, phase, state)
+
+    async def _driven(self, run: Run, phase: Phase, state: Mapping[str, Any]) -> dict[str, Any]:
+        """Drive a run by one phase, or to its end where no further step is allowed, while its events go to the stream
+        of this invocation.
+        """
+        left = run.node = Future()
+        leave, last = run.recorder.follow(StreamSink()), state.get("remaining_steps", 3) <= 2
+        following = phase
+        try:
+            await _made_ours(run)
+            with run.runtime.tracing.within(run.state.run_id):
+                following = await _drive_on(run, phase)
+                while following is Phase.WAIT or (last and following in PHASES):
+                    if following is not Phase.WAIT:
+                        following = await _drive_on(run, following)
+                    elif last or state.get("asked"):
+                        following = await _interrupted(run, state.get("asked", ""))
+                    else:  # the next step asks, so that the checkpoint before it says which question
+                        return {"phase": str(Phase.ESCALATE), "asked": next(iter(run.asked))}
+        finally:
+            leave()
+            left.set_result(None)
+            if not run.named:
+                _watch(run)
         if following is Phase.END:
-            return self._over(_finished(found))
-        return {"phase": str(following)}
-
-    async def _interrupted(self, run: Run) -> Phase:
-        """Ask through LangGraph's `interrupt` until an answer is valid; the graph's checkpointer keeps the question."""
-        from langgraph.types import interrupt
-
-        await let_go(run)
-        run.runtime.observers.waits(run.state.run_id)
-        watch_calls(run)
-        shown, problem = next(iter(run.asked.values())), ""
-        question = shown.question
-        while True:
-            asked = {
-                "run_id": run.state.run_id,
-                "id": question.id,
-                "question": question.text,
-                "choices": list(question.choices),
-            }
-            given: Any = interrupt({**asked, "problem": problem} if problem else asked)
-            try:
-                check_answer(run, shown.impasse, question, given)
-            except InputError as error:
-                problem = str(error)
-            else:
-                break
-        path = await ready_to_answer(run, question.id, given)
-        for each in path:
-            if each is not run:
-                drive_child(each)
-        return await _drive_on(run, Phase.ESCALATE)
+            return self._over(_finished(run))
+        return {"phase": str(following), "asked": ""}
 
     def _over(self, outcome: Outcome[Any]) -> dict[str, Any]:
         values = {key: outcome.values[key] for key in self._goal if key in outcome.values}
         return {"run_id": outcome.run_id, "phase": str(Phase.END), **values, "outcome": outcome.portable()}
 
 
+async def _made_ours(run: Run) -> None:
+    """Own a run that waited, and bind it to this event loop. Raises `InputError` when another process has it."""
+    if run.state.status is Status.WAITING:
+        await own_again(run)
+    await settle_lost(run)
+    if run.loop is not asyncio.get_running_loop():
+        run.rebind()
+
+
+def _watch(run: Run) -> None:
+    """Cancel a run that no thread can continue, unless its graph goes on with it."""
+    node = run.node
+
+    async def end() -> None:
+        await asyncio.sleep(GRACE_SECONDS)
+        if run.node is node and run.task is None and run.state.status is Status.RUNNING:
+            run.scope.cancel("its caller left")
+            start(run, Phase.ESCALATE)
+            dismiss(run)
+
+    if run.state.status is Status.RUNNING:
+        task = asyncio.create_task(end(), name=f"left:{run.state.run_id}")
+        run.runtime.deadlines.add(task)
+        task.add_done_callback(run.runtime.deadlines.discard)
+
+
+async def _interrupted(run: Run, expected: str) -> Phase:
+    """Ask through LangGraph's `interrupt` until an answer fits, and continue with it; the graph's checkpointer keeps
+    the questions. `expected`: the one that this step of the graph was to ask.
+    """
+    from langgraph.types import interrupt
+
+    shown, problem, given = next(iter(run.asked.values())), "", None
+    question = shown.question
+    await _rest(run)
+    known = _task_id() in run.interrupts
+    before = run.interrupts.setdefault(_task_id(), [expected or question.id])
+    for number in count():
+        asked = {
+            "run_id": run.state.run_id,
+            "id": question.id,
+            "question": question.text,
+            "choices": list(question.choices),
+        }
+        fresh = number == len(before)
+        if fresh:
+            before.append(question.id)
+        given = interrupt({**asked, "problem": problem} if problem else asked)
+        if before[number] != question.id or (fresh and known):  # the thread was forked, or was answered twice
+            problem = "The answer before was to another question, which is no longer open."
+            continue
+        try:
+            check_answer(run, shown.impasse, question, given)
+            break
+        except InputError as error:
+            problem = str(error)
+    path = await ready_to_answer(run, question.id, given)
+    for each in path:
+        if each is not run:
+            drive_child(each)
+    return await _drive_on(run, Phase.ESCALATE)
+
+
+async def _rest(run: Run) -> None:
+    """Note that the run waits, and release it, so that any process may take its answer."""
+    outcome = outcome_of(run)
+    note_end(run, outcome)
+    await let_go(run)
+    run.runtime.observers.waits(run.state.run_id)
+    if not run.result.done():
+        run.result.set_result(outcome)
+    watch_calls(run)
+
+
+def on_a_thread() -> bool:
+    """Whether this invocation of a graph is on a thread, whose checkpoints may ask for its run again."""
+    return bool(_configured("thread_id"))
+
+
+def _task_id() -> str:
+    """What LangGraph knows this execution of the node by; the same when it is executed again with an answer."""
+    return str(_configured("checkpoint_ns"))
+
+
+def _configured(name: str) -> Any:
+    from langgraph.config import get_config
+
+    return get_config().get("configurable", {}).get(name, "")
+
+
+async def _driven_elsewhere(run: Run) -> Outcome[Any] | None:
+    """The outcome of a run that another invocation of its graph, or a task, drives; `None` for one that none drives."""
+    if run.node is not None and not run.node.done():
+        await asyncio.wrap_future(run.node)
+        return outcome_of(run) if run.state.status is Status.WAITING else await ended_or_waiting(run)
+    if run.task is None or run.state.status is Status.WAITING:
+        return None
+    enlist(run)
+    return await join(run)
+
+
 async def _drive_on(run: Run, phase: Phase) -> Phase:
-    """Run one phase for a compiled graph. When the caller is cancelled, the run is cancelled and ended."""
+    """One phase of a run that a compiled graph drives. Where the caller leaves, the run is cancelled and ended."""
 
     async def work() -> Phase:
         return await PHASES[phase](run)
@@ -143,14 +244,18 @@ def _phase(state: Any) -> str:
 
 
 def build_graph(
-    nodes: Nodes, schema: Any, *, checkpointer: Any = None, input_schema: Any = None, output_schema: Any = None
+    nodes: Nodes, schemas: tuple[Any, Any, Any], checkpointer: Any, run_sync: Callable[[Coroutine[Any, Any, Any]], Any]
 ) -> "CompiledStateGraph[Any, Any, Any, Any]":
-    """Compile the graph of a run, for `invoke` and `ainvoke` alike."""
+    """Compile the graph of a run, of state, input and output of these schemas, for `invoke` and `ainvoke` alike.
+
+    `run_sync` awaits a node for a caller that is not async, in a loop that outlives the call: there a suspended call
+    of a run that waits goes on.
+    """
     from langchain_core.runnables import RunnableLambda
     from langgraph.graph import END, START, StateGraph
 
     def as_node(call: Callable[[Any], Any]) -> Any:
-        return RunnableLambda(lambda state: in_a_loop(call(state)), afunc=call)
+        return RunnableLambda(lambda state: run_sync(call(state)), afunc=call)
 
     def of_phase(phase: Phase) -> Callable[[Any], Any]:
         async def node(state: Any) -> dict[str, Any]:
@@ -158,7 +263,8 @@ def build_graph(
 
         return node
 
-    graph: Any = StateGraph(schema, input_schema=input_schema, output_schema=output_schema)
+    schema, taken, given = schemas
+    graph: Any = StateGraph(schema, input_schema=taken, output_schema=given)
     graph.add_node(BEGIN, as_node(nodes.begin))
     for phase in PHASES:
         graph.add_node(str(phase), as_node(of_phase(phase)))
@@ -181,11 +287,16 @@ def schemas(keys: Mapping[str, Any], goal: tuple[str, ...]) -> tuple[Any, Any, A
     The goal's own keys are never inputs; the inputs of an invocation are cleared when the next one starts.
     """
     from langgraph.channels import EphemeralValue
+    from langgraph.managed import RemainingSteps
 
     make = cast("Any", TypedDict)
     inputs: dict[str, Any] = {key: Annotated[Any, EphemeralValue] for key in keys if key not in goal}
-    given: dict[str, Any] = {**dict.fromkeys(goal, Any), "outcome": Outcome}
-    state = make("state", {**inputs, **given, "run_id": str, "phase": str}, total=False)
+    given: dict[str, Any] = {
+        **dict.fromkeys(goal, Annotated[Any, EphemeralValue]),
+        "outcome": Annotated[Outcome, EphemeralValue],
+    }
+    own = {"run_id": str, "phase": str, "asked": str, "remaining_steps": RemainingSteps}
+    state = make("state", {**inputs, **given, **own}, total=False)
     return state, make("taken", inputs, total=False), make("given", given, total=False)
 
 

@@ -66,6 +66,10 @@ class Run:
         """Whether the caller chose the run's id."""
         self.in_graph = in_graph
         """Whether a compiled graph drives the run."""
+        self.node: Future[None] | None = None
+        """The last node of that graph that drove it: done when the node has ended."""
+        self.interrupts: dict[str, list[str]] = {}
+        """Task of that graph -> the questions that it interrupted with, in order."""
         self.trace_id = trace_id
         """The trace in which the run started; the same for all its callers."""
         self.recorder = Recorder(state.run_id, runtime, token)

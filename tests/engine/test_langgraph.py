@@ -1,5 +1,6 @@
 """Compiled goals: a run for each invocation, sync and async; interrupts, other answers, checkpointers."""
 
+import asyncio
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -21,6 +22,7 @@ from orchestrator import (
     Tool,
     tool,
 )
+from orchestrator.engine import langgraph
 
 
 class State(TypedDict, total=False):
@@ -194,3 +196,127 @@ async def test_the_outcome_comes_back_where_checkpoints_restore_only_listed_type
         assert (restored.value, restored.route.tools) == (2, ("parent",))  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess]
         assert [child.value for child in restored.children] == [1]
         assert [failure.kind for child in restored.children for failure in child.failures] == [FailureKind.REFUSAL]
+
+
+async def test_a_turn_that_reaches_nothing_does_not_show_the_value_of_the_last_one() -> None:
+    @tool(gives="status")
+    def look_up(order_id: str) -> str:
+        if order_id != "A1":
+            raise Refused("not found")
+        return "shipped"
+
+    async with Orchestrator([look_up]) as orc:
+        app = orc.compile("status", checkpointer=InMemorySaver())
+        assert (await app.ainvoke({"order_id": "A1"}, config()))["status"] == "shipped"
+        told = await app.ainvoke({"order_id": "A2"}, config())
+    assert told["outcome"].status is Status.ESCALATED
+    assert "status" not in told
+
+
+async def test_none_is_a_value_of_a_key_that_takes_it() -> None:
+    @tool(gives="text")
+    def note(remark: str | None) -> str:
+        return remark or "nothing"
+
+    async with Orchestrator([note]) as orc:
+        assert (await orc.compile("text").ainvoke({"remark": None}))["text"] == "nothing"
+
+
+async def test_answers_at_one_moment_pay_once() -> None:
+    done: list[str] = []
+    async with Orchestrator([refund(done)]) as orc:
+        app = orc.compile("receipt", checkpointer=InMemorySaver())
+        await app.ainvoke({"order_id": "A1"}, config())
+        told = await asyncio.gather(*(app.ainvoke(Command(resume=True), config()) for _ in range(3)))
+    assert [each["receipt"] for each in told] == ["A1 refunded"] * 3
+    assert done == ["A1"]
+
+
+async def test_a_stored_run_waits_in_its_row_and_takes_a_right_answer_after_a_wrong_one(tmp_path: Path) -> None:
+    done: list[str] = []
+    saver = InMemorySaver()
+    async with Orchestrator([refund(done)], store=tmp_path / "runs.db") as orc:
+        asked = await orc.compile("receipt", checkpointer=saver).ainvoke({"order_id": "A1"}, config())
+        row = orc.store.run(asked["__interrupt__"][0].value["run_id"])
+        assert row is not None
+        assert row.status is Status.WAITING
+    async with Orchestrator([refund(done)], store=tmp_path / "runs.db") as later:
+        app = later.compile("receipt", checkpointer=saver)
+        assert (
+            "no answer" in (await app.ainvoke(Command(resume="banana"), config()))["__interrupt__"][0].value["problem"]
+        )
+        assert (await app.ainvoke(Command(resume=True), config()))["receipt"] == "A1 refunded"
+    assert done == ["A1"]
+
+
+def asks_twice() -> Tool:
+    """A call with two questions."""
+
+    @tool(gives="both")
+    async def ask(order_id: str, ctx: RunContext) -> list[str]:
+        return [order_id, await ctx.wait("the first?", str), await ctx.wait("the second?", str)]
+
+    return ask
+
+
+async def test_an_answer_on_a_forked_thread_is_not_taken_for_another_question() -> None:
+    async with Orchestrator([asks_twice()]) as orc:
+        app = orc.compile("both", checkpointer=InMemorySaver())
+        await app.ainvoke({"order_id": "A1"}, config())
+        first = await app.aget_state(config())
+        await app.ainvoke(Command(resume="one"), config())
+        asked = (await app.ainvoke(Command(resume="one again"), first.config))["__interrupt__"][0].value
+        assert "the second?" in asked["question"]
+        assert "another question" in asked["problem"]
+        assert (await app.ainvoke(Command(resume="two"), config()))["both"] == ["A1", "one", "two"]
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_without_async_a_call_that_asks_stays_suspended(stored: bool, tmp_path: Path) -> None:
+    orc = Orchestrator([asks_twice()], store=tmp_path / "runs.db" if stored else None)
+    app = orc.compile("both", checkpointer=InMemorySaver())
+    assert "the first?" in app.invoke({"order_id": "A1"}, config())["__interrupt__"][0].value["question"]
+    app.invoke(Command(resume="one"), config())
+    told = app.invoke(Command(resume="two"), config())
+    orc.close()
+    assert told["both"] == ["A1", "one", "two"]
+    assert len(told["outcome"].calls) == 1
+
+
+def test_a_call_whose_event_loop_is_gone_is_made_again_for_an_answer() -> None:
+    orc = Orchestrator([asks_twice()])
+    app = orc.compile("both", checkpointer=InMemorySaver())
+    asyncio.run(app.ainvoke({"order_id": "A1"}, config()))
+    asyncio.run(app.ainvoke(Command(resume="one"), config()))
+    assert asyncio.run(app.ainvoke(Command(resume="two"), config()))["both"] == ["A1", "one", "two"]
+    orc.close()
+
+
+async def test_events_after_an_answer_go_to_the_stream_of_that_invocation() -> None:
+    async with Orchestrator([refund([])]) as orc:
+        app = orc.compile("receipt", checkpointer=InMemorySaver())
+        await app.ainvoke({"order_id": "A1"}, config())
+        events = [event async for event in app.astream(Command(resume=True), config(), stream_mode="custom")]
+    assert {"CallEnded", "RunEnded"} <= {type(event).__name__ for event in events}
+
+
+async def test_the_value_is_had_again_where_a_thread_goes_on_from_an_earlier_checkpoint() -> None:
+    async with Orchestrator([crm([])]) as orc:
+        app = orc.compile("status", checkpointer=InMemorySaver())
+        await app.ainvoke({"order_id": "A1"}, config())
+        async for state in app.aget_state_history(config()):
+            if state.next:
+                assert (await app.ainvoke(None, state.config))["status"] == "A1 shipped"
+
+
+async def test_a_run_whose_stream_was_closed_between_two_steps_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(langgraph, "GRACE_SECONDS", 0.05)
+    async with Orchestrator([crm([])]) as orc:
+        stream = orc.compile("status").astream({"order_id": "A1"}, stream_mode="custom")
+        run_id = (await anext(stream)).run_id
+        await stream.aclose()
+        for _ in range(2000):
+            if orc.outcome(run_id).status is not Status.RUNNING:
+                break
+            await asyncio.sleep(0.01)
+        assert orc.outcome(run_id).status is Status.ESCALATED

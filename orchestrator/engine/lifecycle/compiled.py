@@ -1,6 +1,6 @@
 """`orc.compile`: a LangGraph graph that reaches a goal. Each invocation is a run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from typing_extensions import Unpack
@@ -8,10 +8,12 @@ from typing_extensions import Unpack
 from orchestrator.core.errors import InputError
 from orchestrator.core.goal import Goal
 from orchestrator.core.outcome import Outcome
+from orchestrator.core.types.assignable import Fit, fit
 from orchestrator.engine import langgraph as machine
 from orchestrator.engine.options import Preferences, Wanted
 from orchestrator.engine.run import Run
 from orchestrator.engine.runtime import Runtime
+from orchestrator.graph.graph import GraphRevision
 
 from .driver import live_run
 from .recovery import recover
@@ -26,6 +28,7 @@ def compile_goal(
     goal: Goal[Any],
     inputs: Mapping[str, Any] | Sequence[str] | None,
     checkpointer: Any,
+    run_sync: Callable[[Coroutine[Any, Any, Any]], Any],
     **preferences: Unpack[Preferences],
 ) -> Any:
     """A `CompiledStateGraph` that takes input keys and gives the keys of the goal and `outcome`.
@@ -35,9 +38,8 @@ def compile_goal(
     keys = sorted(runtime.graph.view().keys)
     check_goal(goal, set(keys))
     fixed, read = _inputs(runtime, goal, keys, inputs)
-    schema, taken, given = machine.schemas(dict.fromkeys(read, Any), goal.keys)
     nodes = _nodes(runtime, goal, fixed, read, **preferences)
-    return machine.build_graph(nodes, schema, checkpointer=checkpointer, input_schema=taken, output_schema=given)
+    return machine.build_graph(nodes, machine.schemas(dict.fromkeys(read, Any), goal.keys), checkpointer, run_sync)
 
 
 def _inputs(
@@ -74,16 +76,26 @@ def _nodes(
 
     async def start_run(state: Mapping[str, Any]) -> Run:
         runtime.runs.check_open()
-        given = {**fixed, **{key: state[key] for key in read if state.get(key) is not None}}
-        checked = check_inputs(runtime.graph.view(), given)
-        run = await begin(dialled, goal, checked, wanted, run_id=new_run_id(), in_graph=True)
-        run.recorder.follow(machine.StreamSink())
-        return run
+        view = runtime.graph.view()
+        given = {**fixed, **{key: state[key] for key in read if key in state and _is_given(view, key, state[key])}}
+        checked = check_inputs(view, given)
+        run_id, kept = new_run_id(), machine.on_a_thread()
+        return await begin(dialled, goal, checked, wanted, run_id=run_id, named=kept, in_graph=True)
 
     async def find(run_id: str) -> Run | Outcome[Any]:
         return await in_turn(runtime, run_id, lambda _: _found(runtime, run_id))
 
     return machine.Nodes(start_run, find, goal.keys)
+
+
+def _is_given(view: GraphRevision, key: str, value: Any) -> bool:
+    """Whether a key of the state has a value. `None` is one where the key is needed, no tool gives it and its type
+    takes it; else it is the default of a state that has none.
+    """
+    if value is not None:
+        return True
+    needed = any(key in view.nodes[name].needs for name in view.consumers(key))
+    return needed and not view.producers(key) and fit(type(None), view.key_type(key)) is Fit.YES
 
 
 async def _found(runtime: Runtime, run_id: str) -> Run | Outcome[Any]:

@@ -62,7 +62,7 @@ async def join(run: Run) -> Outcome[Any]:
     A cancelled caller leaves. When the last one has left, the run is cancelled as by `orc.cancel`.
     """
     try:
-        outcome = await _outcome(run)
+        outcome = await ended_or_waiting(run)
     except asyncio.CancelledError:
         if dismiss(run) and not run.result.done():
             await (give_up(run) if run.left else leave(run, "its caller left"))
@@ -82,7 +82,7 @@ async def leave(run: Run, reason: str) -> None:
     run.scope.cancel(reason)
     with cancelled_once():
         try:
-            await run.runtime.clock.wait_for(_outcome(run), run.runtime.policy.patience)
+            await run.runtime.clock.wait_for(ended_or_waiting(run), run.runtime.policy.patience)
         except (TimeoutError, asyncio.CancelledError):
             await give_up(run)
         except Exception:
@@ -102,10 +102,11 @@ async def give_up(run: Run) -> None:
             run.loop.call_soon_threadsafe(task.cancel)
     if run.loop.is_running():
         with contextlib.suppress(Exception, OwnershipLost):
-            await _outcome(run)
+            await ended_or_waiting(run)
 
 
-async def _outcome(run: Run) -> Outcome[Any]:
+async def ended_or_waiting(run: Run) -> Outcome[Any]:
+    """The outcome of a run once it has ended or waits, for a caller that does not count as one of its waiters."""
     result, loop, here = run.result, asyncio.get_running_loop(), threading.get_ident()
     if not result.done():
         ended: asyncio.Future[None] = loop.create_future()
@@ -285,7 +286,7 @@ async def ready_to_answer(run: Run, question_id: str, raw: Any, by: str = "") ->
     check_answer(path[0], asked.impasse, asked.question, raw)
     await _own_all(path)
     for each in path:
-        await _settle_lost(each)
+        await settle_lost(each)
     for each in path:
         each.rebind()
         each.give(question_id, raw, by)
@@ -328,7 +329,7 @@ async def _own_all(path: list[Run]) -> None:
         await own_again(each)
 
 
-async def _settle_lost(run: Run) -> None:
+async def settle_lost(run: Run) -> None:
     """Settle the suspended calls that were lost with their process or their event loop."""
     if run.scheduler is not None and (run.loop is asyncio.get_running_loop() or run.loop.is_running()):
         return
@@ -385,7 +386,7 @@ async def _at_rest(run: Run) -> None:
     """Wait until a run that is about to wait has been released."""
     if not run.is_at_rest:
         with contextlib.suppress(Exception):
-            await _outcome(run)
+            await ended_or_waiting(run)
 
 
 async def stop_waiting(run: Run, *, keep: bool = False) -> None:
@@ -394,7 +395,7 @@ async def stop_waiting(run: Run, *, keep: bool = False) -> None:
     """
     await _at_rest(run)
     await own_again(run)
-    await _settle_lost(run)
+    await settle_lost(run)
     run.rebind()
     if not keep:
         run.asked.clear()
@@ -486,6 +487,7 @@ __all__ = [
     "check_answer",
     "dismiss",
     "drive_child",
+    "ended_or_waiting",
     "enlist",
     "give_up",
     "join",
@@ -498,6 +500,7 @@ __all__ = [
     "path_to",
     "ready_to_answer",
     "root_of",
+    "settle_lost",
     "start",
     "stop_waiting",
     "take_answer",
