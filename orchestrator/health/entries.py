@@ -184,6 +184,8 @@ class EntryTable:
         entries = self.read(data)
         for label, entry in entries.items():
             self._put(label, entry)
+        for label, entry in entries.items():
+            self._spread_by_hand(label, entry)
         self.restless.update(entries)
         return [entry.target for entry in entries.values()]
 
@@ -232,11 +234,15 @@ class EntryTable:
                 mine = self._put(label, Entry(self._half_life, stored.target, stored.declaration))
             self.restless.add(label)
             mine.merge_remote(stored)
-            if label == stored.target and stored.hand_at:
-                for other in sorted(self._labels.get(label, ())) if isinstance(label, str) else ():
-                    self.by_label[other].merge_circuit(stored)
+            self._spread_by_hand(label, stored)
             targets.append(stored.target)
         return targets
+
+    def _spread_by_hand(self, label: Target, stored: Entry) -> None:
+        """Apply what was done by hand to a name to every declaration of it: one may have been stored without it."""
+        if label == stored.target and stored.hand_at and isinstance(label, str):
+            for other in sorted(self._labels.get(label, ())):
+                self.by_label[other].merge_circuit(stored)
 
     def _written_by_others(self, item: Mapping[str, Any]) -> bool:
         mine = self.by_label.get(_label_of(item)) if "target" in item else None

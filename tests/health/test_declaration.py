@@ -76,6 +76,20 @@ def test_two_programs_that_share_a_name_do_not_mix_but_a_trip_means_both() -> No
     assert two.health.status("api").manual
 
 
+def test_a_trip_means_a_declaration_too_that_was_stored_without_it() -> None:
+    one, two = Project(made(needs=["x"])), Project(made(needs=["z"]))
+    one.health.trip("api", "repairs")
+    two.health.record("api", True, seconds=0.1)  # by a process that has not read of the trip
+    stored = {**two.health.snapshot(), **one.health.snapshot()}
+    later = Project(made(needs=["z"]))
+    later.health.restore_snapshot(stored)
+    assert later.health.status("api").reason == "repairs"
+    one.clock.now += 1
+    one.health.restore("api")
+    later.health.restore_snapshot({**stored, **one.health.snapshot()})
+    assert later.state("api") is CLOSED
+
+
 def test_a_store_that_is_looked_at_without_a_project_shows_the_tool() -> None:
     one = Project(made())
     for _ in range(5):

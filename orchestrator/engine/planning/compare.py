@@ -13,7 +13,8 @@ class Comparison:
     """The two alternatives, both priced as whole routes from the current state of the run."""
 
     again: int | None = None
-    """Picodollars of the cheapest route with the tool; `None` when there is none, or it was not computed."""
+    """Picodollars of the cheapest route with the tool; `None` when there is none, it was not computed, or a route by
+    other keys is no dearer."""
     other: int | None = None
     """Picodollars of the cheapest route without the tool; `None` when there is none."""
     route: str = ""
@@ -35,7 +36,8 @@ def compare(run: Run, tool: str, wait: float = 0.0) -> Comparison:
     again = _planned(run, tool, wait, rivals)
     if other.last_resort and again.route is not None and not again.last_resort:
         return Comparison(again.route.pico)
-    return Comparison(again.route.pico if again.route else None, other.route.pico, describe_route(other.route))
+    with_tool = again.route if again.route is not None and tool in again.route.tools else None
+    return Comparison(with_tool.pico if with_tool else None, other.route.pico, describe_route(other.route))
 
 
 def _planned(run: Run, tool: str, wait: float, left_out: set[str]) -> Planned:

@@ -148,6 +148,29 @@ async def test_a_saturated_tool_is_not_queued_for_beside_an_idle_alternative(bud
         assert all(orc.replay(outcome.run_id).agrees for outcome in outcomes)
 
 
+@pytest.mark.parametrize("why", ["asked to wait", "hangs", "saturated"])
+@pytest.mark.parametrize("cost", [0.0105, 5.0])
+async def test_a_route_by_other_keys_is_an_alternative_to_a_wait(why: str, cost: float) -> None:
+    clock = FakeClock()
+    limit: dict[str, Any] = {"max_concurrency": 1, "latency": 10.0} if why == "saturated" else {"timeout": 30}
+    errors = [RateLimited("slow down", retry_after=10), None] if why == "asked to wait" else []
+    seconds = {"asked to wait": 0.0, "hangs": 1e6, "saturated": 10.0}[why]
+    api = Api(clock, *errors, seconds=seconds, gives="a", **limit)
+    more = 0.016 if why == "saturated" else 0.002  # dearer than the tool alone, cheaper than its wait
+    tools = [
+        api.tool,
+        Tool(lambda a: "by a", name="end", gives="done", cost=0.01),
+        Tool(lambda q: 1, name="other", gives="b", cost=more),
+        Tool(lambda b: "by b", name="other_end", gives="done", cost=cost),
+    ]
+    async with Orchestrator(tools, clock=clock, monitors=()) as orc:
+        outcomes = await asyncio.gather(*(orc.run("done", {"q": n}) for n in range(2 if why == "saturated" else 1)))
+        cheap = cost < 1
+        assert outcomes[-1].value == ("by b" if cheap or why == "hangs" else "by a")
+        assert len(api.calls) == (1 if cheap else 3 if why == "hangs" else 2)
+        assert all(orc.replay(outcome.run_id).agrees for outcome in outcomes)
+
+
 @pytest.mark.parametrize("slots", [1, 2])
 @pytest.mark.parametrize("before", [False, True])
 async def test_runs_of_one_moment_share_two_limited_tools_evenly(slots: int, before: bool) -> None:
