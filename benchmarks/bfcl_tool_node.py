@@ -63,7 +63,7 @@ def parsed(call: str, known: Mapping[str, Callable[..., Any]]) -> tuple[str, dic
     node = ast.parse(call, mode="eval").body
     assert isinstance(node, ast.Call)
     name = node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
-    names = list(inspect.signature(known[name]).parameters)
+    names = list(inspect.signature(known[name]).parameters)  # noqa: TID251
     arguments = {names[place]: ast.literal_eval(value) for place, value in enumerate(node.args)}
     return name, arguments | {str(k.arg): ast.literal_eval(k.value) for k in node.keywords}
 
@@ -83,7 +83,7 @@ def tool_of(name: str, method: Callable[..., Any], faults: list[Exception], dead
             raise faults.pop()
         return json.dumps(method(**arguments), default=str)
 
-    properties: dict[str, Any] = {parameter: {} for parameter in inspect.signature(method).parameters}
+    properties: dict[str, Any] = {parameter: {} for parameter in inspect.signature(method).parameters}  # noqa: TID251
     schema = {"type": "object", "properties": properties}
     return StructuredTool(name=name, description=name, args_schema=schema, func=run)
 

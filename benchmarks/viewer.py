@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from statistics import median
 from time import perf_counter, process_time
@@ -65,7 +65,7 @@ async def long_run(where: Path, calls: int) -> str:
 
 def many_runs(where: Path, runs: int) -> None:
     """Copies of the row of the long run, under ids and times of their own."""
-    with sqlite3.connect(where) as connection:
+    with closing(sqlite3.connect(where)) as connection, connection:
         names = [row[1] for row in connection.execute("PRAGMA table_info(orchestrator_runs)")]
         (row,) = connection.execute("SELECT * FROM orchestrator_runs").fetchall()
         base = dict(zip(names, row, strict=True))

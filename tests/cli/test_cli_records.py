@@ -3,6 +3,7 @@
 import json
 import re
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -100,7 +101,7 @@ def test_verify_finds_what_was_changed(ran: Cli) -> None:
     everything = ran("verify", "--all", "--json")
     assert everything.json["ok"]
     assert everything.json["runs"] == 3
-    with sqlite3.connect(".orchestrator/runs.db") as database:
+    with closing(sqlite3.connect(".orchestrator/runs.db")) as database, database:
         of_run = "run_id = 'aab2' AND kind = 'CallEnded'"
         row = database.execute(f"SELECT seq, body FROM {RECORDS.name} WHERE {of_run}").fetchone()
         changed = (row[1].replace("quick", "quack"), row[0])
@@ -145,7 +146,7 @@ def test_replay_under_another_policy(ran: Cli, project: Path) -> None:
 
 
 def test_why_of_a_run_that_goes_on_says_so(ran: Cli) -> None:
-    with sqlite3.connect(".orchestrator/runs.db") as database:
+    with closing(sqlite3.connect(".orchestrator/runs.db")) as database, database:
         database.execute(f"DELETE FROM {RECORDS.name} WHERE run_id = 'aab2' AND kind IN ('RunEnded', 'closed')")
         database.execute(f"UPDATE {RUNS.name} SET status = 'running', ended = NULL WHERE run_id = 'aab2'")
     said = ran("why", "aab2")
@@ -268,7 +269,7 @@ def test_runs_by_label_tool_failure_class_and_time(cli: Cli) -> None:
 
 def test_a_run_whose_process_is_gone_is_told_apart(cli: Cli) -> None:
     cli("run", "title", "document=quick.txt", "--run-id", "a")
-    with sqlite3.connect(".orchestrator/runs.db") as database:
+    with closing(sqlite3.connect(".orchestrator/runs.db")) as database, database:
         database.execute("UPDATE orchestrator_runs SET status = 'running', owner = '', ended = NULL")
     assert cli("runs", "--json").json["runs"][0]["lost"] is True
     assert "process lost" in cli("runs").out

@@ -3,6 +3,7 @@
 import re
 import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,7 @@ def test_a_report_goes_to_a_pipe(cli: Cli, runs: None) -> None:
 
 
 def test_a_changed_byte_in_the_store_is_said(cli: Cli, runs: None) -> None:
-    with sqlite3.connect(STORE) as database:
+    with closing(sqlite3.connect(STORE)) as database, database:
         database.execute("UPDATE orchestrator_records SET body = body || ' ' WHERE run_id = 'healed' AND seq = 2")
     said = cli("report", "healed", "--out", "report.html")
     assert said.exit == 1

@@ -1,7 +1,10 @@
 """Opening a store: what is made, for whom, and one clear error for everything that cannot be one."""
 
+import gc
+import os
 import sqlite3
 import stat
+import warnings
 from pathlib import Path
 
 import pytest
@@ -34,6 +37,32 @@ def test_a_store_is_found_again(tmp_path: Path) -> None:
         store.begin(run_row("a"))
         assert store.count_runs() == 1
         store.close()
+
+
+def opened(folder: Path) -> list[str]:
+    """The files of a folder that this process holds open."""
+    links = [os.path.join("/proc/self/fd", number) for number in os.listdir("/proc/self/fd")]
+    return [target for link in links if os.path.islink(link) and (target := os.readlink(link)).startswith(str(folder))]
+
+
+def test_a_closed_store_that_is_read_holds_no_file_open(tmp_path: Path) -> None:
+    store = SqlStore(tmp_path / "runs.db")
+    store.begin(run_row("a"))
+    store.flush()
+    assert opened(tmp_path)
+    store.close()
+    assert store.count_runs() == 1
+    assert not opened(tmp_path)
+
+
+def test_a_store_that_nobody_closed_is_closed_when_nothing_refers_to_it(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        store = SqlStore(tmp_path / "runs.db")
+        assert store.count_runs() == 0
+        del store
+        gc.collect()
+    assert not opened(tmp_path)
 
 
 def test_a_word_for_memory_is_memory() -> None:

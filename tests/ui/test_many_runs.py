@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -120,7 +121,7 @@ def test_a_page_reads_the_store_a_few_times_however_many_runs_it_shows(
 def test_every_page_opens_within_half_a_second_at_100_000_runs(tmp_path: Path) -> None:
     where = tmp_path / "runs.db"
     asyncio.run(world(where)).orc.close()
-    with sqlite3.connect(where) as database:
+    with closing(sqlite3.connect(where)) as database, database:
         columns = [row[1] for row in database.execute("PRAGMA table_info(orchestrator_runs)")]
         row = database.execute("SELECT * FROM orchestrator_runs WHERE run_id = 'healed'").fetchone()
         base, now = dict(zip(columns, row, strict=True)), time.time()

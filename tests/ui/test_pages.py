@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -228,12 +229,11 @@ def test_agents_are_shown_and_judged_by_what_runs_recorded(tmp_path: Path) -> No
 def test_a_changed_record_is_named(tmp_path: Path) -> None:
     where = tmp_path / "runs.db"
     asyncio.run(world(where)).orc.close()
-    with sqlite3.connect(where) as connection:
+    with closing(sqlite3.connect(where)) as connection, connection:
         connection.execute(
             "UPDATE orchestrator_records SET body = replace(body, 'the carrier is down', 'the carrier is up') "
             "WHERE run_id = 'healed'"
         )
-    connection.close()
     store = open_store(where)
     client = TestClient(create_app(store, token=TOKEN), base_url=HERE)
     page = client.get(f"/runs/healed?token={TOKEN}").text
@@ -244,11 +244,10 @@ def test_a_changed_record_is_named(tmp_path: Path) -> None:
 def test_a_record_that_cannot_be_read_does_not_hide_the_rest(tmp_path: Path) -> None:
     where = tmp_path / "runs.db"
     asyncio.run(world(where)).orc.close()
-    with sqlite3.connect(where) as connection:
+    with closing(sqlite3.connect(where)) as connection, connection:
         connection.execute(
             "UPDATE orchestrator_records SET body = '{}' WHERE run_id = 'healed' AND kind = 'CallStarted'"
         )
-    connection.close()
     store = open_store(where)
     client = TestClient(create_app(store, token=TOKEN), base_url=HERE)
     page = client.get(f"/runs/healed?token={TOKEN}")

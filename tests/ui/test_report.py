@@ -1,6 +1,7 @@
 """The report for auditors, opened in a real Chromium from its file, with the network off."""
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from playwright.sync_api import Browser
@@ -47,7 +48,7 @@ def test_a_report_opens_without_a_network_and_says_where_the_store_was_changed(
     text = opened(browser, tmp_path / "whole.html")
     assert "✓ Verified" in text and "✗" not in text
     assert "carrier_api" in text
-    with sqlite3.connect(runs) as database:
+    with closing(sqlite3.connect(runs)) as database, database:
         one = "run_id = 'healed' AND seq = 2"
         body = database.execute(f"SELECT body FROM orchestrator_records WHERE {one}").fetchone()[0]
         place = next(n for n, letter in enumerate(body) if letter in "12345678")

@@ -14,18 +14,18 @@ if sys.version_info >= (3, 14):
 
     def signature_of(call: Callable[..., Any]) -> inspect.Signature:
         """The signature of a callable. Raises `ValueError` or `TypeError` where Python cannot tell it."""
-        return inspect.signature(call, annotation_format=Format.FORWARDREF)
+        return inspect.signature(call, annotation_format=Format.FORWARDREF)  # noqa: TID251
 
     def annotations_of(target: Any) -> dict[str, Any]:
         """The annotations of a function or class as they are written, not resolved."""
-        return inspect.get_annotations(target, format=Format.FORWARDREF)
+        return inspect.get_annotations(target, format=Format.FORWARDREF)  # noqa: TID251
 
 else:
 
     def signature_of(call: Callable[..., Any]) -> inspect.Signature:
         """The signature of a callable. Raises `ValueError` or `TypeError` where Python cannot tell it."""
-        return inspect.signature(call)
+        return inspect.signature(call)  # noqa: TID251
 
     def annotations_of(target: Any) -> dict[str, Any]:
         """The annotations of a function or class as they are written, not resolved."""
-        return inspect.get_annotations(target)
+        return inspect.get_annotations(target)  # noqa: TID251

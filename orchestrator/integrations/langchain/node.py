@@ -1,7 +1,6 @@
 """`HealingToolNode`: LangGraph's `ToolNode` whose tool calls are healed."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from inspect import signature
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,6 +10,7 @@ from langgraph.prebuilt.tool_node import ToolCallRequest
 
 from orchestrator.api import Orchestrator
 from orchestrator.core.calls.options import check_names, checked
+from orchestrator.core.calls.signatures import signature_of
 from orchestrator.core.policy import Policy
 from orchestrator.graph.tool import Tool
 from orchestrator.store import Store
@@ -44,8 +44,8 @@ def HealingToolNode(  # noqa: N802 - it stands in the place of a class
     that has no alternative is handled, or raised, as that says. Raises `DefinitionError` for unknown names.
     """
     originals = cast("Callable[..., Any]", ToolNode.__init__)  # pyright: ignore[reportUnknownMemberType]
-    own = signature(HealingToolNode).parameters
-    check_names("HealingToolNode", options, {*own, *signature(originals).parameters} - {"self", "options"})
+    own = signature_of(HealingToolNode).parameters
+    check_names("HealingToolNode", options, {*own, *signature_of(originals).parameters} - {"self", "options"})
     stated = "handle_tool_errors" in options
     healer = Healer(orc, alternatives=alternatives, effects=effects, policy=policy, store=store, as_original=stated)
     hooks = Hooks(healer, run_of_node, close=True)

@@ -237,9 +237,20 @@ def schema_version(connection: Connection) -> int | None:
     return -1 if version is None else int(version)
 
 
+class _ClosedAtLast(sqlite3.Connection):
+    """A connection that is closed with its pool, also where nobody disposes of the pool.
+
+    A store that was not closed and that nothing refers to any more ends its pool so. Since Python 3.13 a connection
+    that is still open then warns that it was forgotten.
+    """
+
+    def __del__(self) -> None:
+        self.close()
+
+
 def _sqlite(url: URL, *, writes: bool) -> Engine:
     settings = {"pool_size": 1, "max_overflow": 0} if writes else {"isolation_level": "AUTOCOMMIT"}
-    connect = {"check_same_thread": False, "timeout": _BUSY_SECONDS}
+    connect = {"check_same_thread": False, "timeout": _BUSY_SECONDS, "factory": _ClosedAtLast}
     engine = create_engine(url, connect_args=connect, pool_timeout=5, **settings)
 
     def set_up(connection: sqlite3.Connection, _record: object) -> None:

@@ -174,6 +174,10 @@ class SqlReads:
         """Whether the database is known to be away: then nobody waits for it."""
         return False
 
+    def is_closed(self) -> bool:
+        """Whether the store is closed: it can still be read, and no connection stays open."""
+        return False
+
     def _read(self, query: Callable[[Connection], T]) -> T:
         """The answer of a query; a server that restarts or lost the connection is asked again for a short time."""
         self.catch_up()
@@ -190,6 +194,9 @@ class SqlReads:
                     problem = reason(error, self._url)
                     raise StoreError(f"the store {shown_url(self._url)} cannot be read: {problem}") from error
                 time.sleep(_PAUSE)
+            finally:
+                if self.is_closed():
+                    self.reader.dispose()
 
 
 def _conditions(

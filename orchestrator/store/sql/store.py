@@ -348,6 +348,10 @@ class SqlStore(SqlReads):
         """Whether the writer has found that the database is away."""
         return self._writer.trouble is not None
 
+    def is_closed(self) -> bool:
+        """Whether the store is closed: it can still be read, and no connection stays open."""
+        return self._writer.closed
+
     def report(self, problem: str) -> None:
         """Report a problem."""
         report_problem(self.on_problem, problem)

@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal
 
@@ -357,7 +358,7 @@ async def test_a_queued_run_is_cancelled_before_its_time_and_without_a_worker(em
 async def test_a_run_that_was_set_aside_can_be_cancelled(tmp_path: Path) -> None:
     async with Orchestrator([double], store=tmp_path / "runs.db") as orc:
         run_id = await orc.submit("y", {"x": 4}, delay=1_000.0)
-        with sqlite3.connect(tmp_path / "runs.db") as store:
+        with closing(sqlite3.connect(tmp_path / "runs.db")) as store, store:
             store.execute("UPDATE orchestrator_runs SET wake = NULL, attempts = 5")
         async with asyncio.timeout(10):
             assert (await orc.cancel(run_id)).status is Status.ESCALATED

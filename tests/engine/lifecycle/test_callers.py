@@ -274,7 +274,9 @@ async def test_closing_cancels_in_memory_and_releases_on_disk(tmp_path: Path) ->
         log: list[str] = []
         orc = Orchestrator(booking(log), store=store)
         task = asyncio.create_task(orc.run("label", {"parcel": "p"}, run_id="r"))
-        await asyncio.sleep(0.2)
+        async with asyncio.timeout(30):
+            while not log:  # noqa: ASYNC110 - a list says nothing by itself
+                await asyncio.sleep(0.01)
         await orc.aclose()
         if store is None:
             assert (await task).status is Status.ESCALATED
