@@ -71,8 +71,8 @@ class OpenedSpan(Protocol):
 class Tracing(Protocol):
     """Maps each run to its span."""
 
-    def open(self, run_id: str, goal: str, link: str = "") -> Any:
-        """Start the span of a run in the current context; returns an `OpenedSpan`."""
+    def open(self, run_id: str, goal: str, link: str = "") -> OpenedSpan:
+        """Start the span of a run in the current context."""
         ...
 
     def adopt(self, run_id: str, goal: str, opened: Any) -> None:

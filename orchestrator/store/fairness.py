@@ -1,4 +1,4 @@
-"""Which queued runs a worker takes: by priority, and at one priority the tenants take turns."""
+"""Which queued runs a worker claims: by priority; runs of one priority are shared fairly between tenants."""
 
 import math
 from collections import Counter
@@ -10,7 +10,7 @@ EACH: Final = "*"
 """The tenant whose limit holds for every tenant without one of its own."""
 
 ALL: Final = "**"
-"""The name under which the limit over all tenants together stands."""
+"""The key of the limit over all tenants together."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class QueuedRun:
 
 
 def room(limits: Mapping[str, int], busy: Mapping[str, int]) -> Callable[[str], float]:
-    """How many more runs of a tenant may be driven, where `busy` are."""
+    """How many more runs of a tenant may be driven when `busy` already are."""
 
     def left(tenant: str) -> float:
         limit = limits.get(tenant, limits.get(EACH))
@@ -39,26 +39,26 @@ def room(limits: Mapping[str, int], busy: Mapping[str, int]) -> Callable[[str], 
 
 
 def most_now(most: int, limits: Mapping[str, int], busy: Mapping[str, int]) -> int:
-    """How many of `most` runs may start, where all tenants together have a limit."""
+    """How many of `most` runs may start under the limit over all tenants."""
     return most if ALL not in limits else max(0, min(most, limits[ALL] - sum(busy.values())))
 
 
 class TenantTurns:
-    """Whose turn it is, over the polls of one process: fair, however few runs are taken at a time.
+    """Fair choice of tenants over the polls of one process, also when few runs are taken at a time.
 
     Start-time fair queueing (Goyal, Vin and Cheng 1996) with runs of equal size: the next run of a tenant starts where
-    its last one finished, or at the virtual time, whichever is later. So a tenant that was away has no credit, and one
-    with a long backlog does not hold up another.
+    its last one finished, or at the virtual time, whichever is later. So an idle tenant collects no credit, and one
+    with a long backlog does not delay another.
     """
 
     def __init__(self) -> None:
         self._time = 0
-        """Where the latest run that was taken started."""
+        """Virtual start of the latest chosen run."""
         self._finished: dict[str, int] = {}
-        """Where the latest run of a tenant finished, of tenants that are ahead of the time."""
+        """Virtual finish of a tenant's latest run, for tenants that are ahead of the virtual time."""
 
     def choose(self, found: Iterable[QueuedRun], most: int, room: Callable[[str], float]) -> list[str]:
-        """Up to `most` runs of those found (in the order in which they came), fair between tenants."""
+        """At most `most` of these runs (in their order of arrival), fair between tenants."""
         counted: Counter[tuple[int, str]] = Counter()
         now = self._time
         placed: list[tuple[int, int, int, QueuedRun]] = []

@@ -1,4 +1,4 @@
-"""The store of a single process: nothing outlives it, everything else is as in a database.
+"""The store in memory of a single process; apart from durability it behaves like a database.
 
 Records are encoded, chained by hashes and sealed when something reads them; what they say is fixed when they are added.
 """
@@ -74,7 +74,7 @@ class MemoryStore:
 
     @property
     def signals(self) -> Signals:
-        """None: there is no other process."""
+        """No signals: there is no other process."""
         return NoSignals()
 
     @property
@@ -153,7 +153,7 @@ class MemoryStore:
         token: int | None = None,
         wake: float | None = None,
     ) -> None:
-        """Move the run on."""
+        """Change the status of the run."""
         text = None if summary is None else encode_body(summary)[0]
         self._write(SetStatus(run_id, token, status, None if ended is None else finite_time(ended), text, wake))
 
@@ -186,7 +186,7 @@ class MemoryStore:
 
     def flush(self, timeout: float = 10.0, run_id: str | None = None, token: int | None = None) -> None:
         """The same."""
-        del timeout  # there is nothing to wait for
+        del timeout  # no wait is needed
         if run_id is not None and (run_id, token) in self._lost:
             raise StoreError(self._lost[run_id, token])
 
@@ -209,7 +209,7 @@ class MemoryStore:
         hints: SummaryHints | None = None,
     ) -> list[RunRow]:
         """Runs, newest first."""
-        del hints  # nothing here would be quicker by them
+        del hints  # they would not make this faster
         found = self._found(status, search, parent, labels)
         found.sort(key=lambda run: (run.row.started, run.row.run_id), reverse=True)
         return [run.now() for run in found[offset : offset + limit]]
@@ -327,7 +327,7 @@ class MemoryStore:
                 del self._leases[name]
 
     def put_document(self, kind: str, data: Mapping[str, Any]) -> int:
-        """Keep a version of a document."""
+        """Store a version of a document."""
         text = exact(f"document {kind!r}", data)
         with self._ownership.lock:
             versions = self._documents.setdefault(kind, {})
@@ -336,7 +336,7 @@ class MemoryStore:
             return number
 
     def swap_document(self, kind: str, data: Mapping[str, Any], after: int, keep: int) -> bool:
-        """Keep the next version of a document, unless another process was quicker."""
+        """Store the next version of a document, unless another process was faster."""
         text = exact(f"document {kind!r}", data)
         with self._ownership.lock:
             versions = self._documents.get(kind, {})

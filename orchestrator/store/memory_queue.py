@@ -68,7 +68,7 @@ class MemoryLedger(LedgerState):
 
 
 class MemoryOwnership:
-    """The runs of a store, who owns each, and the leases of owners."""
+    """The runs of a store, their owners, and the leases of owners."""
 
     def __init__(self, now: Callable[[], float], report: OnProblem = LOG.warning) -> None:
         self.lock = new_rlock()
@@ -76,7 +76,7 @@ class MemoryOwnership:
         self.report = report
         self.runs: dict[str, MemoryLedger] = {}
         self.owners: dict[str, str] = {}
-        """Run -> who owns it."""
+        """Run -> its owner."""
         self.doubtful: dict[str, int] = {}
         """Run -> token of the last takeover from an owner that was not proven dead."""
         self._expires: dict[str, float] = {}
@@ -103,7 +103,7 @@ class MemoryOwnership:
             )
 
     def enter(self, row: RunRow, token: int = 0) -> None:
-        """Begin to keep a run."""
+        """Add a run."""
         state = self.runs[row.run_id] = MemoryLedger.of(fresh_row(row), token)
         state.report = self.report
 
@@ -261,7 +261,7 @@ class MemoryQueue:
             return sorted(run_id for run_id in self._cancelled if self._of.owners.get(run_id) == owner)
 
     def sweep(self, most_attempts: int, *, proven: bool = False) -> Swept:
-        """Queue what lost its owner and what is due."""
+        """Queue runs without a live owner, and runs that are due."""
         with self._of.lock:
             now, lost, due, aside = self._of.now(), list[str](), list[str](), list[str]()
             for run_id, state in sorted(self._of.runs.items()):
@@ -281,7 +281,7 @@ class MemoryQueue:
                         self._of.doubtful[run_id] = state.token + 1
                     lost.append(run_id)
                 elif state.status is Status.WAITING and owner and gone:
-                    self._of.owners.pop(run_id)  # it is answered, or due, as one that was released
+                    self._of.owners.pop(run_id)  # it can be answered, or is due, as if it was released
                 elif state.status is Status.WAITING and not owner and state.wake is not None and state.wake <= now:
                     self._queue(run_id, now)
                     due.append(run_id)

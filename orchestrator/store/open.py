@@ -12,8 +12,8 @@ def open_store(
 ) -> Store:
     """A store of `None` (memory), a path (SQLite), a `postgresql://` URL, or a store, which is returned as it is.
 
-    With `to_write` a store whose database role may only read is an error now, not at the first write.
-    `clock` (seconds since the epoch) takes the place of the store's own, for tests on virtual time.
+    With `to_write` a read-only database role is an error now, not at the first write. `clock` (seconds since the epoch)
+    takes the place of the store's own, for tests on virtual time.
 
     Raises:
         StoreError: it cannot be opened; the message says what to do.

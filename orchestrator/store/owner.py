@@ -1,8 +1,8 @@
 """Owner identities: names by which other processes of the machine check whether the owner still runs.
 
-A name holds the machine (host, boot, process namespace), the process id, when the process started, and where its stack
-begins. The last two distinguish a reused process id, and a program that replaced itself (`exec`), from the
-process that made the name. A forked child has another process id; what it inherits must take a new name.
+A name contains the machine (host, boot, process namespace), the process id, the start time of the process, and the
+address of its stack. The last two distinguish the process from one with a reused process id, and from a program that
+replaced it by `exec`. A forked child has another process id and must take a new name.
 """
 
 import os
@@ -35,7 +35,7 @@ def owner_name() -> str:
 
 
 def owner_died(owner: str) -> bool:
-    """Whether `owner` was a process of this machine that is certainly gone; `False` when that is not known."""
+    """Whether `owner` was a process of this machine that is certainly gone; `False` if unknown."""
     pid = _local_process(owner)
     if pid is None:
         return False
@@ -95,7 +95,7 @@ def _hidden(pid: int) -> bool:
 
 
 def _process(pid: int) -> _Process | None:
-    """A process as /proc shows it; `None`: gone, or not to be seen."""
+    """A process as shown by /proc; `None` if it is gone or not visible."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:

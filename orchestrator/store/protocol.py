@@ -12,22 +12,22 @@ from .signals import Signals
 from .transport.protocol import QueueTransport
 
 OnProblem = Callable[[str], None]
-"""Called, from any thread, with what a store could not do. It must not call the store."""
+"""Called, from any thread, with a problem of the store. It must not call the store."""
 
 
 OnRefused = Callable[[str, int], None]
-"""Called, from any thread, with a run and the token under which a write was refused: another owner has the run."""
+"""Called, from any thread, with the run and the token of a refused write: another owner has the run."""
 
 
 class Store(Protocol):
     """Runs, their ledgers and values, and data shared by runs. Sync and thread-safe.
 
     Enqueued (never raise, never wait for I/O, order kept): `append`, `put_value`, `set_status`, `drop_values`,
-    `drop_values_below`, `put_graph`, `merge_health`. Errors go to `on_problem`.
-    A `token` is the fencing token of `claim`: a write whose token is no longer the run's is refused.
+    `drop_values_below`, `put_graph`, `merge_health`. Errors go to `on_problem`. A `token` is the fencing token of
+    `claim`: a write whose token is no longer the run's is refused.
 
-    Everything else answers at once and raises `StoreError` when the store cannot be reached within a short time.
-    Reads see everything this store object was given before, as far as it can be written.
+    Everything else answers at once and raises `StoreError` when the store cannot be reached within a short time. Reads
+    see everything that was written through this store object before, as far as it can be stored.
     """
 
     on_problem: OnProblem
@@ -89,13 +89,13 @@ class Store(Protocol):
     def append(self, run_id: str, kind: str, body: Mapping[str, Any], at: float, token: int | None = None) -> None:
         """Enqueue a record; the store gives it its number and its place in the chain.
 
-        What JSON cannot hold is replaced (infinity by "inf", an object by the name of its type), a body over 256 KiB
-        is cut with a note; neither fails.
+        Values without a JSON form are replaced (infinity by "inf", an object by the name of its type), and a body over
+        256 KiB is cut with a note; neither fails.
         """
         ...
 
     def put_value(self, run_id: str, name: str, text: str, token: int | None = None) -> None:
-        """Enqueue a value that resuming needs, as JSON text; the last one of a name stays."""
+        """Enqueue a value for resuming, as JSON text; replaces an earlier value with this name."""
         ...
 
     def drop_values(self, run_id: str, token: int | None = None) -> None:
@@ -115,7 +115,7 @@ class Store(Protocol):
         token: int | None = None,
         wake: float | None = None,
     ) -> None:
-        """Enqueue a move: running and waiting alternate until an end, and an end never changes.
+        """Enqueue a change of status: running and waiting alternate until an end, which never changes.
 
         `wake` is when a waiting run continues without an answer. An end releases the run.
 
@@ -164,7 +164,7 @@ class Store(Protocol):
         parent: str | EllipsisType | None = ...,
         labels: Mapping[str, str] | None = None,
     ) -> int:
-        """How many runs `runs` would give without a limit."""
+        """The number of runs that `runs` would return without a limit."""
         ...
 
     def count_by_status(
@@ -188,7 +188,7 @@ class Store(Protocol):
         ...
 
     def pruned(self) -> frozenset[str]:
-        """The runs that were deleted to make room; their seals stay."""
+        """The pruned runs, whose seals are kept."""
         ...
 
     def seals(self, after: int = 0, run_id: str | None = None) -> list[Seal]:
@@ -200,7 +200,7 @@ class Store(Protocol):
         ...
 
     def put_graph(self, digest: str, data: Mapping[str, Any]) -> None:
-        """Enqueue a graph under its digest; a digest that is there already stays as it is."""
+        """Enqueue a graph under its digest; an existing one is not replaced."""
         ...
 
     def graph(self, digest: str) -> dict[str, Any] | None:
@@ -223,11 +223,11 @@ class Store(Protocol):
         ...
 
     def load_health(self) -> dict[str, dict[str, Any]]:
-        """What was saved, by name, sorted."""
+        """The stored health by name, sorted."""
         ...
 
     def try_lease(self, name: str, owner: str, seconds: float) -> bool:
-        """Take the lease for `seconds`; while it lasts nobody gets it again, not even its holder."""
+        """Take the lease for `seconds`; until it expires no other request gets it, not even the holder's."""
         ...
 
     def release_lease(self, name: str, owner: str) -> None:
@@ -235,11 +235,11 @@ class Store(Protocol):
         ...
 
     def put_document(self, kind: str, data: Mapping[str, Any]) -> int:
-        """Keep a new version of a document; returns its number, from 1."""
+        """Store a new version of a document; returns its number, from 1."""
         ...
 
     def swap_document(self, kind: str, data: Mapping[str, Any], after: int, keep: int) -> bool:
-        """Keep the next version of a document if its newest is still number `after` (0: there is none yet).
+        """Store the next version of a document if its newest is still number `after` (0: there is none yet).
 
         `False` if another process was quicker. Only the newest `keep` versions are kept.
         """
@@ -278,7 +278,7 @@ class Store(Protocol):
         ...
 
     def release(self, run_id: str, token: int) -> None:
-        """Give the run back; nothing happens when the token is no longer the run's."""
+        """Release the run; no effect if the token is no longer the run's."""
         ...
 
     def close(self, timeout: float = 10.0) -> None:

@@ -8,7 +8,9 @@ from .unclaimed import UnclaimedRuns
 
 
 class RunQueue(Protocol):
-    """Runs that wait for a worker. The run's row is the truth; whatever transports ids to workers is a hint."""
+    """Runs that wait for a worker. Only the run's row is authoritative; ids that reach workers in other ways are
+    hints.
+    """
 
     def submit(self, row: RunRow, request: str, *, delay: float = 0.0, priority: int = 0) -> RunRow | None:
         """Create a queued run with what was asked for (JSON text); the row that exists, if there is one.
@@ -37,7 +39,7 @@ class RunQueue(Protocol):
         ...
 
     def requeue(self, run_id: str, token: int, *, delay: float = 0.0, note: str = "") -> bool:
-        """Give a run that was taken back to the queue; `False` when the token is no longer the run's.
+        """Return a claimed run to the queue; `False` when the token is no longer the run's.
 
         `note` says why its worker could not drive it; it is the row's `summary["left"]` until the run waits or ends.
         """
@@ -76,19 +78,19 @@ class RunQueue(Protocol):
 
 
 class Accounts(Protocol):
-    """What labels may spend per UTC day, over all processes of a store (store's clock)."""
+    """Daily spending limits of labels over all processes of a store, by UTC days of the store's clock."""
 
     def lease(self, label: str, limit: float, wanted: float, owner: str, ttl: float) -> Share:
-        """Reserve up to `wanted` US dollars of what is left of `limit` today; `usd` 0 when nothing is left.
+        """Lease up to `wanted` US dollars of the rest of today's `limit`; `usd` is 0 when nothing is left.
 
-        A process has one share per label and day: what it leases is added to it, and `expires` is renewed.
+        A process has one share per label and day: each lease is added to it, and `expires` is renewed.
         """
         ...
 
     def settle(self, share: Share, owner: str, spent: float, returned: float) -> None:
-        """Book `spent` dollars of a share, and give `returned` dollars back."""
+        """Book `spent` dollars of a share, and return `returned` dollars."""
         ...
 
     def spent(self, label: str) -> float:
-        """What was booked for a label today."""
+        """The US dollars that were booked for a label today."""
         ...

@@ -1,4 +1,4 @@
-"""What stays in a store: runs that are kept from pruning, and values that are erased."""
+"""Retention in a store: runs that are excluded from pruning, and erasure of values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from .protocol import Store
 from .rows import RunRow
 
 KEPT: Final = "kept_runs"
-"""The kind of the document that names them."""
+"""The kind of the document with the ids of kept runs."""
 _VERSIONS: Final = 5
 _TRIES: Final = 20
 _PAGE: Final = 500
@@ -18,21 +18,21 @@ _PAGE: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """What `erase_values` did."""
+    """The result of `erase_values`."""
 
     erased: tuple[str, ...]
-    """Runs whose values are gone."""
+    """Runs whose values were erased."""
     open: tuple[str, ...]
-    """Runs that have not ended and need their values and those of their children: nothing of them was erased."""
+    """Runs that have not ended and need their values and those of their children, which were not erased."""
 
 
 def kept_runs(store: Store) -> frozenset[str]:
-    """The runs that pruning leaves alone."""
+    """The runs that are excluded from pruning."""
     return frozenset((store.document(KEPT) or {}).get("runs", ()))
 
 
 def keep_run(store: Store, run_id: str, *, keep: bool = True) -> None:
-    """Keep a run from pruning, with its children; or no longer. Raises `StoreError`."""
+    """Exclude a run and its children from pruning, or include them again. Raises `StoreError`."""
     for _ in range(_TRIES):
         number = max(store.document_versions(KEPT), default=0)
         known = set((store.document(KEPT, number) or {}).get("runs", ())) if number else set[str]()
@@ -79,7 +79,7 @@ def _erase_below(store: Store, run_id: str) -> list[str]:
 
 
 def _root_ended(store: Store, row: RunRow) -> bool:
-    """Whether nobody above the run continues: a parent that does uses what its children gave."""
+    """Whether no run above has yet to end: a parent that has not ended uses the values of its children."""
     above: RunRow | None = row
     while above is not None and above.status.ended:
         if above.parent is None:

@@ -111,7 +111,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class SummaryHints:
-    """What is known of the summaries of the runs that a caller looks for, so that a database reads fewer of them."""
+    """Conditions on the summaries of the wanted runs, so that a database reads fewer of them."""
 
     since: float | None = None
     """Seconds since the epoch: the runs began then or later."""

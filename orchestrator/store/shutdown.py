@@ -1,7 +1,7 @@
 """Closes open stores at the end of the process, and renews them in a forked child.
 
-Registered when the package is imported, before anything that still has to read a store at the end of the process: what
-is registered first runs last. `store/sql` is imported later, where a database is used.
+Registered when the package is imported: exit handlers run in reverse order, so handlers that are registered later can
+still read a store. `store/sql` is imported later, where a database is used.
 """
 
 import atexit
@@ -13,11 +13,11 @@ class Closes(Protocol):
     """A store that must be closed at the end, and opened again in a forked child."""
 
     def close(self, timeout: float = 10.0) -> None:
-        """Write what is enqueued, for at most so many seconds."""
+        """Write what is enqueued, for at most `timeout` seconds."""
         ...
 
     def after_fork(self) -> None:
-        """Let go of what belongs to the parent."""
+        """Drop the parent's connections and threads."""
         ...
 
 

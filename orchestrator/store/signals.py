@@ -1,4 +1,4 @@
-"""Signals between the processes of a store: hints that something changed. The tables are the truth."""
+"""Signals between the processes of a store: hints that something changed. Only the tables are authoritative."""
 
 from collections.abc import Callable
 from typing import Final, Protocol
@@ -17,7 +17,7 @@ class Signals(Protocol):
 
     @property
     def live(self) -> bool:
-        """Whether a hint that is sent now would arrive: who may not rely on it looks more often."""
+        """Whether a hint sent now would arrive; if not, processes poll more often."""
         ...
 
     def subscribe(self, topic: str, listener: Listener) -> Callable[[], None]:
@@ -25,16 +25,16 @@ class Signals(Protocol):
         ...
 
     def send(self, topic: str) -> None:
-        """Tell the other processes, soon; several hints of a topic become one. Never blocks, never raises."""
+        """Notify the other processes soon; several hints of a topic are combined. Never blocks, never raises."""
         ...
 
     def close(self) -> None:
-        """Send and listen no more."""
+        """Stop sending and listening."""
         ...
 
 
 class NoSignals:
-    """For a store that only one process listens to, or that carries no hints: who waits for a change looks for it."""
+    """For a store with one process, or without notifications: changes are found by polling."""
 
     live = False
 
@@ -44,15 +44,15 @@ class NoSignals:
         return _nothing
 
     def send(self, topic: str) -> None:
-        """Nobody listens."""
+        """Do nothing."""
         del topic
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing."""
 
 
 def _nothing() -> None:
-    """Ends a subscription that never began."""
+    """Do nothing: there is no subscription."""
 
 
 __all__ = ["HEALTH", "QUEUE", "Listener", "NoSignals", "Signals"]

@@ -22,7 +22,7 @@ NEWS: Final = struct.Struct("!ciiq")
 """`B` started, `D` ended: process id, wait status, largest resident memory in kilobytes."""
 
 
-def main() -> None:
+def run_nursery() -> None:
     """Serve the socket whose descriptor is the first argument."""
     control = socket.socket(fileno=int(sys.argv[1]))
     quiet_imports()
@@ -131,4 +131,4 @@ def reap(control: socket.socket, living: set[int]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_nursery()

@@ -27,7 +27,7 @@ from .wire import CallReply, make_job, receive, send
 
 START_SECONDS: Final = 60.0
 """Seconds that a worker may take to start; the first one waits for an import."""
-START_NURSERY: Final = "from orchestrator.engine.processes.nursery import main; main()"
+START_NURSERY: Final = "from orchestrator.engine.processes.nursery import run_nursery; run_nursery()"
 
 
 class WorkerProcess:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from orchestrator.store.rows import RunRow
 
 GENESIS: Final = "0" * 64
-"""What the first record of a run, and the first seal of a store, name as the hash before."""
+"""The previous hash of the first record of a run and of the first seal of a store."""
 
 _ENCODER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
@@ -26,7 +26,7 @@ def canonical(body: object) -> bytes:
         ValueError: a number is not finite, or the body contains itself.
         TypeError: something in it is no JSON.
     """
-    # A lone surrogate has no UTF-8; as a backslash escape it is valid JSON and reads back as itself.
+    # A lone surrogate has no UTF-8 encoding; as an escape it is valid JSON and is read back unchanged.
     return _ENCODER.encode(body).encode("utf-8", "backslashreplace")
 
 
@@ -37,7 +37,7 @@ def canonical_text(body: object) -> str:
 
 
 def link(prev: str, run_id: str, seq: int, kind: str, at: float, body: Mapping[str, Any]) -> str:
-    """The hash of a record: over the hash before it and all it says."""
+    """The hash of a record: over the previous hash and all its fields."""
     return link_text(prev, run_id, seq, kind, at, canonical_text(body))
 
 
@@ -51,12 +51,12 @@ def link_text(prev: str, run_id: str, seq: int, kind: str, at: float, text: str)
 
 
 def seal_link(prev: str, n: int, run_id: str, head: str, lane: int = 0) -> str:
-    """The hash of a seal; the lane counts where there are several."""
+    """The hash of a seal; includes the lane if there are several."""
     return sha256(canonical([prev, n, run_id, head, *([lane] if lane else [])])).hexdigest()
 
 
 def row_digest(row: RunRow) -> str:
-    """The hash of all a run's row says, which its closing record holds; head and count are the chain's own."""
+    """The hash of a run's row without head and count, which its closing record contains."""
     facts = [row.run_id, row.parent, row.goal, str(row.status), row.policy, row.started, row.ended, row.trace_id]
-    labels = [dict(row.labels)] if row.labels else []  # runs from before there were labels keep their digest
+    labels = [dict(row.labels)] if row.labels else []  # runs of versions without labels keep their digest
     return sha256(canonical([*facts, row.summary, *labels])).hexdigest()

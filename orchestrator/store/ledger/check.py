@@ -1,4 +1,4 @@
-"""Checking one run's ledger against itself: pure, over what a store or an export holds."""
+"""Checks the ledger of one run for consistency: pure, for a store or an export."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
@@ -13,7 +13,7 @@ _FEW: Final = 64
 
 
 def check_chain(records: Sequence[Record], row: RunRow) -> list[str]:
-    """What is wrong with a run's ledger, record by record; an empty list when nothing is.
+    """The problems of a run's ledger, record by record; an empty list if there are none.
 
     `records` are in the order in which they are stored. Changed, missing, inserted, duplicated and moved records are
     named by number; a run that has ended must end in its closing record.
@@ -46,7 +46,7 @@ def _numbers(records: Sequence[Record], row: RunRow) -> Iterator[str]:
 
 
 def _contents(records: Sequence[Record], row: RunRow) -> Iterator[str]:
-    """Records whose hash is not that of what they say under the number they have."""
+    """Records whose hash does not match their contents and number."""
     broken = [record for record in records if not _hashes_to_itself(record, record.seq)]
     if not broken:
         return
@@ -66,7 +66,7 @@ def _hashes_to_itself(record: Record, seq: int) -> bool:
 
 
 def _links(by_seq: Mapping[int, Record]) -> Iterator[str]:
-    """Records that do not follow the one before."""
+    """Records whose previous hash is not that of the record before."""
     for seq in sorted(by_seq):
         before = by_seq.get(seq - 1)
         prev = GENESIS if seq == 1 else None if before is None else before.hash

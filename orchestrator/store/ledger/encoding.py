@@ -18,13 +18,13 @@ CLOSED: Final = "closed"
 """The kind of the closing record."""
 
 LIMIT: Final = 256 * 1024
-"""Bytes of a record's body, above which its strings are cut."""
+"""Maximum bytes of a record's body; longer ones have their strings cut."""
 
 NOTE: Final = "_truncated"
 """The key of the note in a body that was cut."""
 
 UNREADABLE: Final = "_unreadable"
-"""The key under which a stored text is shown that is no canonical JSON object."""
+"""The key of a stored text that is no canonical JSON object."""
 
 _DEPTH: Final = 60
 _CONTAINERS: Final = (dict, list, tuple)
@@ -51,7 +51,9 @@ def encode_body(body: Mapping[str, Any], limit: int | None = LIMIT) -> tuple[str
 
 
 def exact(what: str, data: Mapping[str, Any]) -> str:
-    """Canonical JSON text of data that must be kept as it is; `what` names it in the `StoreError` when it cannot be."""
+    """Canonical JSON text of data that must be stored unchanged; `what` names it in the `StoreError` when that is
+    impossible.
+    """
     try:
         return normal(canonical_text(data))
     except (TypeError, ValueError, RecursionError, AttributeError) as error:
@@ -59,7 +61,7 @@ def exact(what: str, data: Mapping[str, Any]) -> str:
 
 
 def normal(text: str) -> str:
-    """The text that reading and writing again leaves as it is: halves of a character become one when they are read."""
+    """The text in the form that another round trip does not change: surrogate pairs are joined when read."""
     for _ in range(3):
         again = canonical_text(json.loads(text))
         if again == text:
@@ -69,7 +71,7 @@ def normal(text: str) -> str:
 
 
 def decode_body(text: object) -> dict[str, Any]:
-    """The body of a stored text; a text that was not stored so (damaged, edited) comes back under `UNREADABLE`."""
+    """The body of a stored text; a damaged or edited text is returned under `UNREADABLE`."""
     try:
         body = json.loads(cast("str", text))
         if isinstance(body, dict) and canonical_text(cast("object", body)) == text:
@@ -80,7 +82,7 @@ def decode_body(text: object) -> dict[str, Any]:
 
 
 def _text_keys(thing: Any) -> bool:
-    """Whether all keys are text: JSON would sort numbers as numbers now, and as text when they are read."""
+    """Whether all keys are strings: number keys would sort differently when written and after reading."""
     waiting: list[Any] = [thing]
     for container in waiting:
         items = container
@@ -105,7 +107,9 @@ def _encode_plain(body: object) -> tuple[str, str | None]:
 
 
 def _plain(thing: object, depth: int, left_out: list[str]) -> object:
-    """Plain JSON of anything; what has no JSON becomes the name of its type, never its text, which may be private."""
+    """Any value as JSON data; a value without a JSON form becomes the name of its type, never its text, which may be
+    private.
+    """
     if thing is None or isinstance(thing, bool):
         return thing
     if isinstance(thing, str):
@@ -131,7 +135,7 @@ def _name(key: object) -> str:
 
 
 def _cut(text: str, limit: int) -> str:
-    """Shorter and shorter strings and lists until it fits; in the end only the note."""
+    """Shorten strings and lists until the body fits; at the end only the note is left."""
     body = json.loads(text)
     size = len(text.encode())
     for longest, most in ((8192, 10_000), (1024, 2_000), (256, 500), (64, 100)):
@@ -188,7 +192,7 @@ def fresh_row(row: RunRow) -> RunRow:
 
 
 def same_run(one: RunRow, other: RunRow) -> bool:
-    """Whether both were begun by the same call, which may have been tried twice."""
+    """Whether both rows were created by the same call, which may have been retried."""
     facts = [(row.started, row.parent, row.goal, row.policy, row.trace_id) for row in (one, other)]
     return facts[0] == facts[1]
 
@@ -207,19 +211,19 @@ def finite_time(at: float) -> float:
 
 
 def plain_text(text: str) -> str:
-    """Text without what some database refuses: lone surrogates and NUL are written as escapes."""
+    """Text that every database accepts: lone surrogates and NUL are escaped."""
     if text.isascii() and "\0" not in text:
         return text
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
 def search_text(row: RunRow) -> str:
-    """What a search of runs looks through, in lower case."""
+    """The searchable text of a run, in lower case."""
     return plain_text("\n".join((row.run_id, row.goal, row.policy, row.trace_id)).lower())
 
 
 def needle(search: str) -> str:
-    """What is looked for, as `search_text` is written."""
+    """A search term in the form of `search_text`."""
     return plain_text(search.lower())
 
 

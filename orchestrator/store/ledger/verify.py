@@ -1,8 +1,8 @@
 """The tamper-evident ledger: checking a run, checking a store, and a copy of a run that can be checked without one.
 
-Every record holds the hash of the one before (SHA-256 over canonical JSON), a run's closing record holds how many
-there are and what its row says, and every ended run is sealed in a chain over runs. What that proves, and what it
-cannot prove without the head of the chain kept elsewhere, is in docs/explanation/ledger.md.
+Every record contains the hash of the record before (SHA-256 over canonical JSON), a run's closing record contains the
+number of records and the digest of its row, and every ended run is sealed in a chain over runs.
+docs/explanation/ledger.md says what that proves, and what it cannot prove without a head that is kept elsewhere.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 FORMAT: Final = "orchestrator-ledger/1"
-"""What the first line of an export says it is."""
+"""The format name in the first line of an export."""
 
 _PAGE: Final = 500
 _TRIES: Final = 3
@@ -54,7 +54,7 @@ class Verification:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether there are no problems."""
         return not self.problems
 
 
@@ -71,18 +71,18 @@ class StoreVerification:
     sealed: int
     """Runs that have ended."""
     runs: int
-    """Runs, also those that continue."""
+    """Number of runs, including those that have not ended."""
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether there are no problems."""
         return not self.problems
 
 
 def verify_run(store: Store, run_id: str, head: str = "") -> Verification:
-    """Check the ledger of one run in a store, and the graphs on which it says that decisions were made.
+    """Check the ledger of one run in a store, and the graphs of its decisions.
 
-    `head` is one that was noted before: a ledger that was written again, or cut, does not lead to it any more.
+    `head` is one that was noted earlier: a rewritten or shortened ledger does not contain it.
     Raises:
         InputError: there is no such run.
     """
@@ -94,7 +94,7 @@ def verify_run(store: Store, run_id: str, head: str = "") -> Verification:
 
 
 def verify_store(store: Store, head: str = "") -> StoreVerification:
-    """Check every run of a store, and the chain over runs; that it still leads to `head`, one that was noted before."""
+    """Check every run of a store, the chain over runs, and that the chain contains `head`, which was noted earlier."""
     problems: list[str] = []
     runs = 0
     ended: dict[str, str] = {}
@@ -131,7 +131,7 @@ def export(store: Store, run_id: str) -> Iterator[str]:
 
 
 def verify_export(lines: Iterable[str], head: str = "") -> Verification:
-    """Check an export by itself: nobody needs the store, or this machine, for it."""
+    """Check an export by itself, without the store or this machine."""
     problems: list[str] = []
     row: RunRow | None = None
     records: list[Record] = []
@@ -168,7 +168,7 @@ class _Graphs:
         self._known: dict[str, str | None] = {}
 
     def problem(self, digest: str) -> str | None:
-        """What is wrong with the graph of this digest."""
+        """The problem of the graph with this digest."""
         if digest not in self._known:
             self._known[digest] = self._check(digest)
         return self._known[digest]
@@ -190,7 +190,7 @@ def _graphs_of(records: Sequence[Record]) -> list[str]:
 
 
 def _check_graphs(records: Sequence[Record], graphs: _Graphs) -> Iterator[str]:
-    """Graphs that are not those on which the decisions were made: their digests are in the chain."""
+    """Check the graphs against the digests in the records of decisions."""
     for digest in _graphs_of(records):
         problem = graphs.problem(digest)
         if problem is not None:
@@ -198,7 +198,7 @@ def _check_graphs(records: Sequence[Record], graphs: _Graphs) -> Iterator[str]:
 
 
 def _all_runs(store: Store) -> Iterator[str]:
-    """The ids of all runs, each once: runs that begin meanwhile push others onto a later page, never off it."""
+    """The ids of all runs, each once; runs that start meanwhile only move others to a later page."""
     ids: set[str] = set()
     offset = 0
     while page := store.runs(limit=_PAGE, offset=offset):
@@ -265,7 +265,7 @@ def _check_seals(store: Store, seals: Sequence[Seal], ended: Mapping[str, str]) 
 
 
 def _exported(row: RunRow) -> dict[str, Any]:
-    """What an export says of a run: nothing of its place in the queue, and labels only where there are any."""
+    """A run in an export: without its place in the queue, and with labels only if there are any."""
     facts = {**asdict(row), "status": str(row.status)}
     left_out = {"wake", "attempts"} if row.labels else {"wake", "attempts", "labels"}
     return {name: fact for name, fact in facts.items() if name not in left_out}

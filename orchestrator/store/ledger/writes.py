@@ -1,4 +1,4 @@
-"""What a write does to a run: pure, the same for every store. It gives numbers and hashes and guards the states."""
+"""Applies writes to a run: pure, the same for every store. It assigns numbers and hashes and guards the states."""
 
 import json
 from dataclasses import dataclass, field, replace
@@ -69,7 +69,7 @@ class StoredRecord:
 
 @dataclass(slots=True)
 class LedgerState:
-    """A run while writes are folded into it: what it was (`row`, the current fencing `token`), and what is new."""
+    """A run while writes are applied: its row and fencing `token`, and the new data."""
 
     row: RunRow
     token: int
@@ -100,7 +100,7 @@ class LedgerState:
         )
 
     def add(self, kind: str, at: float, text: str) -> None:
-        """Add a record to a run that takes it; `text` is its body, as `encoding.encode` gives it."""
+        """Add a record to a run that accepts it; `text` is its body, as `encoding.encode_body` returns it."""
         self.count += 1
         self.link(self.count, kind, at, text)
 
@@ -111,7 +111,7 @@ class LedgerState:
         self.sealed = True
 
     def link(self, seq: int, kind: str, at: float, text: str) -> None:
-        """Give a record its place in the chain of hashes."""
+        """Append a record to the chain of hashes."""
         prev = self.head
         self.head = link_text(prev, self.row.run_id, seq, kind, at, text)
         self.records.append(StoredRecord(seq, kind, at, text, prev, self.head))
@@ -131,7 +131,7 @@ class LedgerState:
 
 @dataclass(frozen=True)
 class RefusedWrite:
-    """A write that was not made, and why; `lost`: its run must not rely on having written it.
+    """A write that was not made, with the reason; `lost`: its run must not rely on it.
 
     `fenced`: the token was not the run's, so another owner has it.
     """

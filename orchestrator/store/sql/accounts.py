@@ -1,4 +1,4 @@
-"""What labels may spend per UTC day, leased to processes in shares."""
+"""Daily spending limits of labels, leased to processes in shares."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,14 +15,14 @@ Ask = Callable[[Callable[[Connection], Any]], Any]
 
 
 class SqlAccounts:
-    """`Accounts` in a database. What a process had leased when it died returns when its share expires."""
+    """`Accounts` in a database. The share of a dead process returns when it expires."""
 
     def __init__(self, ask: Ask, now: Now) -> None:
         self._ask = ask
         self._now = now
 
     def lease(self, label: str, limit: float, wanted: float, owner: str, ttl: float) -> Share:
-        """Reserve up to `wanted` dollars of what is left today."""
+        """Lease up to `wanted` dollars of the rest of today's limit."""
         share: Share = self._ask(lambda connection: self._lease(connection, label, limit, wanted, owner, ttl))
         return share
 

@@ -1,9 +1,9 @@
 """Batched statements of the writer's transactions; on SQLite they bypass SQLAlchemy.
 
-SQLite's driver gives the interpreter away while a statement runs, and has to win it back from whatever thread is busy:
-up to 5 ms each time (`sys.getswitchinterval`). With a statement for each row, as `executemany` does it, a writer beside
-a busy event loop would do little else than wait. So there rows go in many at a time. And what the writer does in
-Python, the event loop cannot: SQLAlchemy takes five times as long for a statement as SQLite itself.
+SQLite's driver releases the interpreter lock during a statement, and waits up to 5 ms (`sys.getswitchinterval`) to get
+it back from a busy thread. With one statement per row, as in `executemany`, a writer beside a busy event loop would
+mostly wait. So rows are written many at a time. SQLAlchemy is bypassed because it takes five times as long for a
+statement as SQLite itself, time in which the event loop cannot run.
 """
 
 import sqlite3
@@ -26,7 +26,7 @@ Cells = tuple[Any, ...]
 
 
 def rows_of_runs(connection: Connection, table: Table, run_ids: Sequence[str]) -> list[Any]:
-    """The rows of these runs, which nobody else changes until the end of the transaction."""
+    """The rows of these runs, locked until the end of the transaction."""
     lite = _driver(connection)
     found: list[Any] = []
     for start in range(0, len(run_ids), _IDS_MOST):
@@ -41,7 +41,7 @@ def rows_of_runs(connection: Connection, table: Table, run_ids: Sequence[str]) -
 
 
 def insert_rows(connection: Connection, table: Table, rows: Sequence[Cells], *, replace: bool = False) -> None:
-    """Insert rows; with `replace`, a row whose key is there already takes its place."""
+    """Insert rows; with `replace`, a row replaces one with the same key."""
     lite = _driver(connection)
     if lite is not None:
         for some in _portions(rows):
@@ -60,7 +60,7 @@ def update_runs(connection: Connection, table: Table, names: tuple[str, ...], ro
 
 
 def _driver(connection: Connection) -> sqlite3.Connection | None:
-    """SQLite's own connection, in the midst of the same transaction."""
+    """The driver's connection, within the same transaction."""
     driver = connection.connection.dbapi_connection
     return cast("Any", driver) if isinstance(driver, sqlite3.Connection) else None
 
@@ -74,7 +74,7 @@ def _columns(table: Table, names: Iterable[str], rows: Sequence[Cells]) -> tuple
 
 
 def _portions(rows: Sequence[Cells]) -> Iterator[Sequence[Cells]]:
-    """The rows in portions of powers of two, so that the driver knows the few statements that there are."""
+    """The rows in batches whose sizes are powers of two, so that the driver can cache the few statements."""
     start, size = 0, _MOST
     while start < len(rows):
         while size > len(rows) - start:

@@ -13,11 +13,11 @@ from orchestrator.store.fairness import QueuedRun
 from .tables import RUNS, is_postgres
 
 _LOOKED_AT: Final = 200
-"""Queued runs that one look returns, over all tenants."""
+"""Maximum number of queued runs of one query, over all tenants."""
 _LOOKS: Final = 16
-"""How often SQLite looks again, each time without the tenants that it has seen."""
+"""Maximum number of repetitions on SQLite, each without the tenants found so far."""
 _TENANTS: Final = 1000
-"""Tenants that PostgreSQL looks at beside those of the oldest runs."""
+"""Maximum number of further tenants on PostgreSQL, apart from those of the oldest runs."""
 _READY: Final = RUNS.c.status == str(Status.QUEUED)
 _LOOKED_AT_COLUMNS: Final = (RUNS.c.run_id, RUNS.c.tenant, RUNS.c.priority, RUNS.c.goal, RUNS.c.length, RUNS.c.wake)
 
@@ -116,7 +116,7 @@ def candidates(connection: Connection, now: float, full: Collection[str], not_re
 
 
 def busy_tenants(connection: Connection) -> Mapping[str, int]:
-    """How many runs of each tenant are driven."""
+    """Number of running runs of each tenant."""
     running = and_(RUNS.c.status == str(Status.RUNNING), RUNS.c.parent.is_(None))
     rows = connection.execute(select(RUNS.c.tenant, func.count()).where(running).group_by(RUNS.c.tenant))
     return {row[0]: int(row[1]) for row in rows}
@@ -146,7 +146,7 @@ def _of_others(connection: Connection, now: float, seen: Collection[str], not_re
 
 
 def _without(connection: Connection, now: float, seen: set[str], not_read: NotRead) -> list[QueuedRun]:
-    """The oldest runs without these tenants, then without those tenants too, and so on."""
+    """The oldest runs without these tenants, repeatedly excluding the tenants found."""
     found: list[QueuedRun] = []
     for _ in range(_LOOKS - 1):
         more = _oldest(connection, now, seen, not_read)

@@ -19,9 +19,11 @@ from .engine import advice, empty_log, engines, is_denied, prepare, reason, same
 from .writer import StoreOutage, Transactions, WriteRequest
 
 FORK_SECONDS: Final = 3.0
-"""How long a fork waits for the end of a transaction."""
+"""Seconds that a fork waits for the end of a transaction."""
 LANES: Final = 16
-"""Chains of seals in PostgreSQL: processes that end runs at the same time seldom wait for each other."""
+"""Number of chains of seals on PostgreSQL, so that processes that end runs at the same time seldom wait for each
+other.
+"""
 
 
 class Commits:
@@ -41,25 +43,26 @@ class Commits:
         self._refused = refused
         self._report = report
         self.graphs: set[str] = set()
-        """Digests of the graphs that were given to this database."""
+        """Digests of the graphs that this database has."""
         self.foreign: set[str] = set()
-        """Runs that another program had begun under the same id: nothing is written to them."""
+        """Runs that another program started under the same id: nothing is written to them."""
         self._same_file = same_file(url)
         self._lane = 1 + secrets.randbelow(LANES) if url.get_backend_name() == "postgresql" else 0
         self._erased = False
         self._transactions = Transactions(engine)
         self._tried: Sequence[Any] = ()
-        """The writes of the last transaction that was tried."""
+        """The writes of the last attempted transaction."""
         self._gate = threading.Lock()
-        """Held during a transaction. SQLite keeps its locks in the memory of the process: a child that is forked
-        meanwhile would find the file locked for ever, by a thread that it does not have."""
+        """Held during a transaction. SQLite keeps its locks in the memory of the process: a child that is forked during
+        a transaction would find the file locked forever, by a thread that it does not have.
+        """
         self._gated = False
         pause_at_fork(self)
 
     def commit(self, items: Sequence[Any]) -> None:
         """One durable transaction."""
         if not {id(item) for item in self._tried}.issuperset(map(id, items)):
-            self._transactions.forget()  # these were not in it: what became of the last one says nothing of them
+            self._transactions.forget()  # other writes: the result of the last transaction is irrelevant
         self._tried = items
         try:
             with self._gate:
@@ -94,7 +97,7 @@ class Commits:
         return refusals
 
     def _reopen(self) -> None:
-        """The file was removed or replaced: what was just committed is gone, so make it again and write again."""
+        """Create the file again after it was removed or replaced, and repeat the lost writes."""
         self._engine.dispose()
         self._reader.dispose()
         try:
@@ -121,12 +124,12 @@ class Commits:
         self._report(problem)
 
     def tidy(self) -> None:
-        """Values that were deleted are still in SQLite's log of writes: empty it."""
+        """Truncate SQLite's write-ahead log, which still contains deleted values."""
         if self._erased:
             self._erased = not empty_log(self._engine)
 
     def before_fork(self) -> None:
-        """Wait for the end of a transaction, but not for long: a server's database needs no such care."""
+        """Wait briefly for the end of a transaction on SQLite; a database server does not need it."""
         self._gated = self._gate.acquire(timeout=FORK_SECONDS if self._url.get_backend_name() == "sqlite" else 0.0)
 
     def after_fork_in_parent(self) -> None:
@@ -136,7 +139,7 @@ class Commits:
             self._gate.release()
 
     def after_fork(self) -> None:
-        """In a forked child: no transaction of the parent's is this one's."""
+        """In a forked child: drop the parent's transaction."""
         self._gate, self._gated = threading.Lock(), False
         self._transactions = Transactions(self._engine)
         self._tried = ()

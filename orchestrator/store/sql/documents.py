@@ -1,4 +1,4 @@
-"""Statements for what outlives runs: graphs, health, documents, keys."""
+"""Statements for data that outlives runs: graphs, health, documents, keys."""
 
 import secrets
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from .tables import DOCUMENTS, GRAPHS, HEALTH, KEYS, take_turn, upsert
 
 _IDS: Final[BindParameter[str]] = bindparam("ids", type_=String(), expanding=True)
 _HEALTH_OF: Final = select(HEALTH).where(HEALTH.c.name.in_(_IDS)).order_by(HEALTH.c.name).with_for_update()
-"""Built once: putting a statement together costs as much as running it."""
+"""Built once, because building a statement costs as much as executing it."""
 _MOST: Final = 500
 
 
@@ -23,7 +23,9 @@ def add_graph(connection: Connection, digest: str, data: str) -> None:
 
 
 def lock_health(connection: Connection, names: list[str]) -> dict[str, dict[str, Any]]:
-    """What is stored under these names, locked until the end of the transaction; missing rows are made to lock them."""
+    """The stored health of these names, locked until the end of the transaction; missing rows are inserted to lock
+    them.
+    """
     found: dict[str, dict[str, Any]] = {}
     empty = upsert(connection, HEALTH).on_conflict_do_nothing()
     for start in range(0, len(names), _MOST):

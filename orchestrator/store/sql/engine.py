@@ -1,4 +1,4 @@
-"""Opening a database: who may read its file, how durable a commit is, and whether its tables are ours."""
+"""Opens a database: permissions of the file, durability of commits, and checks of the tables."""
 
 import os
 import shlex
@@ -23,11 +23,11 @@ from .tables import META, METADATA, SCHEMA_VERSION
 ENGINES = ("pgqueuer", "procrastinate")
 """Queue engines that can carry the ids of runs to workers."""
 _MAGIC = b"SQLite format 3\0"
-"""What a SQLite file begins with; SQLite itself takes a shorter file that holds anything else for an empty one."""
+"""Magic number of a SQLite file; SQLite itself treats a shorter file with other contents as empty."""
 _NO_DATABASE = "it is not a database file; give another path"
 _DISK_FULL = "there is no room on the disk; free some, or give another path"
 _LEAST_FREE = 128 * 1024
-"""Bytes; below that a new file with its log finds no room."""
+"""Minimum free bytes for a new file with its log."""
 _BUSY_SECONDS = 1.0
 _OPEN_SECONDS = 30.0
 
@@ -37,11 +37,11 @@ _ALIVE: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
 }
-"""A host that is gone is noticed in some seconds, not in hours."""
+"""TCP settings by which a host that is gone is noticed within seconds."""
 
 
 def database_url(where: str | Path) -> URL:
-    """The URL of a path or a URL, with the driver we use.
+    """The database URL of a path or a URL, with our driver.
 
     Raises:
         StoreError: neither a path nor a database that we know.
@@ -124,7 +124,7 @@ def _given_options(url: URL) -> tuple[str, ...]:
 
 
 def empty_log(engine: Engine) -> bool:
-    """Bring SQLite's log of writes into the file and empty it; whether that was possible now, without waiting."""
+    """Copy SQLite's write-ahead log into the file and truncate it, without waiting; returns whether that succeeded."""
     if engine.dialect.name != "sqlite":
         return True
     connection = engine.raw_connection()
@@ -139,7 +139,7 @@ def empty_log(engine: Engine) -> bool:
 
 
 def prepare(engine: Engine, url: URL) -> None:
-    """Make the tables, or check that those there are of a version we know.
+    """Create the tables, or check that the existing ones have a known version.
 
     Raises:
         StoreError: what is there is not ours to use, or cannot be reached.
@@ -169,7 +169,7 @@ _RIGHTS = """
 
 
 def check_writable(engine: Engine, url: URL) -> None:
-    """Check that what runs record can be written; a role that may only read is good for looking at runs.
+    """Check that records can be written; a read-only role is sufficient for reading runs.
 
     Raises:
         StoreError: the server takes no writes, or the role lacks rights; the message names the tables.
@@ -192,7 +192,7 @@ def check_writable(engine: Engine, url: URL) -> None:
 
 
 def same_file(url: URL) -> Callable[[], bool]:
-    """A check that the database's file is still the one that is open now: else what is committed goes nowhere."""
+    """Returns a check that the path is still the open database file; else commits would be lost."""
     if url.get_backend_name() != "sqlite":
         return lambda: True
     path = str(url.database)
@@ -272,7 +272,7 @@ def _sqlite(url: URL, *, writes: bool) -> Engine:
 
 
 def _lenient_text(data: bytes) -> str:
-    """Damaged text is read as it is, so that verifying can say which record it is."""
+    """Read damaged text without an error, so that verification can name the record."""
     return data.decode("utf-8", "surrogateescape")
 
 
@@ -292,7 +292,7 @@ def _make_file(path: Path) -> None:
 
 
 def advice(error: BaseException, url: URL) -> str:
-    """Why the database cannot be opened or written, and what to do where that is known."""
+    """Why the database cannot be opened or written, and what to do if known."""
     message = reason(error, url)
     if url.get_backend_name() == "sqlite":
         if "not a database" in message:

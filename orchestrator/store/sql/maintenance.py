@@ -33,26 +33,26 @@ from .tables import (
 
 _PAGE: Final = 500
 _LOOK_SECONDS: Final = 0.5
-"""Seconds between two looks for processes that still use a store."""
+"""Seconds between two checks for processes that still use a store."""
 _NOT_COPIED: Final = frozenset({"orchestrator_meta", "orchestrator_owners", "orchestrator_leases"})
-"""The schema's version and what belongs to processes that run now."""
+"""Tables with the schema's version and the data of running processes, which are not copied."""
 
 
 @dataclass(frozen=True)
 class Migration:
-    """What `migrate` did: the schema version before (`None`: there were no tables) and the one now."""
+    """The result of `migrate`: the schema version before (`None`: there were no tables) and now."""
 
     before: int | None
     after: int
     indexes: tuple[str, ...] = field(default=(), compare=False)
-    """Indexes that were missing and are there now."""
+    """Indexes that were created."""
 
 
 def migrate(where: str | Path, *, force: bool = False, wait: float = 0.0) -> Migration:
     """Make the tables, or move those of an older version to today's, in one transaction; make indexes that are missing.
 
-    A store that live processes use is not moved: it is waited for them to stop, for `wait` seconds; with `force` it is
-    moved under them, and they stop.
+    A store that live processes use is not migrated: `migrate` waits up to `wait` seconds for them to stop; with `force`
+    it is migrated at once, and they stop.
 
     Raises:
         StoreError: the store is newer than this program, is in use, or cannot be reached.
@@ -79,7 +79,7 @@ def migrate(where: str | Path, *, force: bool = False, wait: float = 0.0) -> Mig
 
 
 def _migrated(connection: Connection, url: URL, *, force: bool) -> tuple[Migration | None, tuple[str, ...]]:
-    """What was done; `None` where live processes use the store, with their names."""
+    """The result, or `None` with the names of the processes that use the store."""
     take_turn(connection, "migration")
     before = schema_version(connection)
     if before is None:
@@ -114,7 +114,7 @@ def live_owners(connection: Connection, version: int = SCHEMA_VERSION) -> tuple[
 
 
 def _make_indexes(connection: Connection) -> tuple[str, ...]:
-    """Make the indexes that a store of an earlier program lacks: nothing but its speed depends on them."""
+    """Create missing indexes of an older store; only its speed depends on them."""
     there = {name for table in METADATA.tables for name in _indexes_of(connection, table)}
     missing = [index for table in METADATA.sorted_tables for index in table.indexes if index.name not in there]
     for index in missing:
@@ -130,7 +130,7 @@ def _indexes_of(connection: Connection, table: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Condition:
-    """What `check_store` found: the schema's version, runs by status, runs that nobody drives or that gave up."""
+    """The result of `check_store`: the schema's version, runs by status, runs without an owner or set aside."""
 
     schema: int | None
     runs: dict[str, int]
@@ -139,7 +139,7 @@ class Condition:
     set_aside: tuple[str, ...]
     """Queued runs that lost their owner too often."""
     bytes: int = 0
-    """Size on disk, with what its deleted rows still take."""
+    """Size on disk, including deleted rows."""
 
     @property
     def current(self) -> bool:
@@ -258,7 +258,7 @@ def _copy_table(read: Connection, write: Connection, table: Table) -> int:
 
 
 def _unowned(table: Table, row: dict[str, Any]) -> dict[str, Any]:
-    """A run as nobody's: its owner drives the run in the store that it was copied from."""
+    """A run without its owner, who drives it in the original store."""
     return {**row, "owner": ""} if table is RUNS else row
 
 

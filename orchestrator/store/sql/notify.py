@@ -1,4 +1,4 @@
-"""Signals by PostgreSQL's LISTEN and NOTIFY, off the write path, and checked by an echo."""
+"""Signals by PostgreSQL's LISTEN and NOTIFY, outside the write path, and checked by an echo."""
 
 import contextlib
 import secrets
@@ -20,7 +20,7 @@ CHANNEL: Final = "orchestrator"
 COALESCE_SECONDS: Final = 0.02
 """Hints of one topic within this time are one notification: a commit that notifies takes a lock of the whole server."""
 ECHO_SECONDS: Final = 5.0
-"""How often the listening connection notifies itself, to learn whether notifications still arrive."""
+"""Seconds between two echoes, by which the listening connection checks that notifications arrive."""
 _TAKE_SECONDS: Final = 0.2
 _PAUSES: Final = (0.1, 0.5, 1.0, 2.0)
 _NOTIFY: Final = text("SELECT pg_notify(:channel, :topic)")
@@ -29,7 +29,7 @@ _NOTIFY: Final = text("SELECT pg_notify(:channel, :topic)")
 class NotifySignals:
     """`Signals` over a connection that listens and one that notifies, each with a thread that starts when needed.
 
-    A pooler in transaction mode takes LISTEN and delivers nothing: the echo shows that, and `live` says so.
+    A pooler in transaction mode accepts LISTEN and delivers nothing: the echo detects that, and `live` becomes false.
     """
 
     def __init__(
@@ -171,7 +171,7 @@ class NotifySignals:
                     continue
                 first = self._echoed < began
                 self._echoed = time.monotonic()
-                if first:  # what was sent while nobody listened is found now
+                if first:  # changes while no connection listened are found now
                     self._call(None)
 
     def _deliver(self) -> None:

@@ -1,4 +1,4 @@
-"""The queue of runs in a database: the run's row is the truth, taken by one `UPDATE … RETURNING`."""
+"""The queue of runs in a database: a run is claimed by one `UPDATE … RETURNING` on its row."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -22,7 +22,7 @@ from .tables import LEASES, OWNERS, REQUESTS, RUNS, Now, take_turn, upsert
 from .writes import create_run
 
 _OWNER_KEPT_SECONDS: Final = 86_400.0
-"""How long the row of an owner stays after its lease has ended: it says nothing any more."""
+"""Seconds for which the row of an owner is kept after its lease has ended."""
 _READY: Final = RUNS.c.status == str(Status.QUEUED)
 _RUNNING: Final = RUNS.c.status == str(Status.RUNNING)
 _WAITING: Final = RUNS.c.status == str(Status.WAITING)
@@ -129,7 +129,7 @@ class SqlQueue:
         return found
 
     def _change(self, run_id: str, statement: Callable[[float], Update], *, now: bool = True) -> bool:
-        """Move one run to the queue; `now`: it may start at once."""
+        """Queue one run; `now`: it may start at once."""
 
         def work(connection: Connection) -> bool:
             moved = connection.execute(statement(self._now(connection))).rowcount > 0
@@ -245,14 +245,14 @@ class SqlQueue:
         return Swept(lost, due, set_aside)
 
     def _gone(self, connection: Connection, now: float, *, proven: bool = False) -> list[str]:
-        """Owners of open runs that keep nothing any more."""
+        """Owners of open runs that have lost them."""
         owned = select(RUNS.c.owner).where(or_(_RUNNING, _WAITING), RUNS.c.owner != "").distinct()
         owners = connection.execute(owned).scalars().all()
         return [owner for owner in owners if _is_gone(connection, owner, now, proven=proven)]
 
 
 def _is_gone(connection: Connection, owner: str, now: float, *, proven: bool) -> bool:
-    """Whether an owner keeps nothing; `proven`: only if its process is known to be gone."""
+    """Whether an owner has lost its runs; `proven`: only if its process is known to be gone."""
     return owner_died(owner) if proven else not holds(connection, owner, now)
 
 
@@ -271,7 +271,7 @@ def _taken(row: Any, asked: Any) -> ClaimedRun:
 
 
 def _drop_slots(connection: Connection, now: float, *, proven: bool) -> None:
-    """Give back the slots of tools that processes hold which are gone."""
+    """Release the tool slots of processes that are gone."""
     is_slot = LEASES.c.name.startswith(SLOT, autoescape=True)
     owners = connection.execute(select(LEASES.c.owner).where(is_slot).distinct()).scalars().all()
     gone = [owner for owner in owners if _is_gone(connection, owner, now, proven=proven)]
@@ -280,7 +280,7 @@ def _drop_slots(connection: Connection, now: float, *, proven: bool) -> None:
 
 
 def _note(connection: Connection, mine: ColumnElement[bool], note: str) -> None:
-    """Say on a run's row why its worker left it."""
+    """Note on a run's row why its worker left it."""
     found = connection.execute(select(RUNS.c.summary).where(mine).with_for_update()).scalar()
     if found is not None:
         summary = encode_body({**decode_body(found), "left": note})[0]

@@ -33,12 +33,12 @@ class SqlReads:
     reader: Engine
 
     def catch_up(self) -> None:
-        """Wait, as far as it makes sense, until what this object was given before is written."""
+        """Wait until earlier writes of this object are stored, if the store is reachable."""
 
     def run(self, run_id: str) -> RunRow | None:
         """The row of a run."""
         if plain_text(run_id) != run_id:
-            return None  # no store holds such an id
+            return None  # no store contains such an id
         if not storable_text(run_id):
             return None
         rows = self._read(lambda connection: connection.execute(select(RUNS).where(RUNS.c.run_id == run_id)).all())
@@ -115,7 +115,7 @@ class SqlReads:
         return self._read(lambda connection: str(connection.execute(query).scalar() or ""))
 
     def key(self, name: str) -> str | None:
-        """A secret of the store, once it is there."""
+        """A secret of the store, if it exists."""
         return self._read(
             lambda connection: connection.execute(select(KEYS.c.value).where(KEYS.c.name == name)).scalar()
         )
@@ -126,7 +126,7 @@ class SqlReads:
         return self._read(lambda connection: int(connection.execute(query).scalar() or 0))
 
     def pruned(self) -> frozenset[str]:
-        """The runs that were deleted to make room."""
+        """The pruned runs."""
         return self._read(lambda connection: frozenset(connection.execute(select(PRUNED.c.run_id)).scalars()))
 
     def values(self, run_id: str) -> dict[str, str]:
@@ -146,7 +146,7 @@ class SqlReads:
         return {digest: decode_body(text) for digest, text in pairs.items()}
 
     def load_health(self) -> dict[str, dict[str, Any]]:
-        """What was saved, by name."""
+        """The stored health by name."""
         pairs = self._pairs(select(HEALTH.c.name, HEALTH.c.data))
         return {name: decode_body(text) for name, text in pairs.items() if text}
 
@@ -171,7 +171,7 @@ class SqlReads:
         return dict(sorted((row[0], row[1]) for row in rows))
 
     def in_trouble(self) -> bool:
-        """Whether the database is known to be away: then nobody waits for it."""
+        """Whether the database is known to be unreachable, so that no caller waits for it."""
         return False
 
     def is_closed(self) -> bool:
@@ -179,7 +179,7 @@ class SqlReads:
         return False
 
     def _read(self, query: Callable[[Connection], T]) -> T:
-        """The answer of a query; a server that restarts or lost the connection is asked again for a short time."""
+        """The result of a query; repeated for a short time if the server restarts or the connection is lost."""
         self.catch_up()
         deadline = time.monotonic() + OUTAGE_GRACE
         while True:

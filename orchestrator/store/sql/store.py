@@ -46,7 +46,7 @@ T = TypeVar("T")
 
 _ANSWER_SECONDS = 10.0
 LEASE_SECONDS = 0.5
-"""Seconds that asking for a lease may take."""
+"""Time-out in seconds of a request for a lease."""
 _FRESH_SECONDS = 0.5
 _LOST_KEPT = 10_000
 
@@ -98,7 +98,7 @@ class SqlStore(SqlReads):
 
     @property
     def accounts(self) -> SqlAccounts:
-        """What labels may spend."""
+        """The daily spending limits of labels."""
         return self._accounts
 
     @property
@@ -141,7 +141,7 @@ class SqlStore(SqlReads):
         token: int | None = None,
         wake: float | None = None,
     ) -> None:
-        """Enqueue a move of the run."""
+        """Enqueue a change of the run's status."""
         text = None if summary is None else encode_body(summary)[0]
         self._enqueue(SetStatus(run_id, token, status, None if ended is None else finite_time(ended), text, wake), 0)
 
@@ -193,7 +193,7 @@ class SqlStore(SqlReads):
         self._lose(RefusedWrite(write.run_id, write.token, problem, lost=True))
 
     def _report_gap(self, write: Write) -> None:
-        """The ledger itself says how many writes were lost before the next one it holds."""
+        """Record in the ledger how many writes were lost before the next record."""
         with self._lock:
             count = self._dropped.get(write.run_id, 0)
             at = write.at if isinstance(write, Append) else (isinstance(write, SetStatus) and write.ended) or 0.0
@@ -226,7 +226,9 @@ class SqlStore(SqlReads):
         return self._writer.when_durable(wake)
 
     def durability(self) -> str:
-        """What the database itself says of its commits: FULL (SQLite) or on (PostgreSQL) is what promise 4 needs."""
+        """The database's setting for commits: it must be FULL (SQLite) or on (PostgreSQL), so that the intent of a
+        write is durable.
+        """
         postgres = self._url.get_backend_name() == "postgresql"
         question = "SHOW synchronous_commit" if postgres else "PRAGMA synchronous"
         answer = str(self._ask(lambda connection: connection.exec_driver_sql(question).scalar()))
@@ -268,7 +270,7 @@ class SqlStore(SqlReads):
         return self._now.estimate()
 
     def moved(self) -> str:
-        """What to say where the tables are of another schema by now."""
+        """The message if the tables have been migrated to another schema."""
         version = self._read(schema_version)
         if version in (None, SCHEMA_VERSION):
             return ""
@@ -318,7 +320,7 @@ class SqlStore(SqlReads):
         return bool(self._writer.call(call, LEASE_SECONDS))
 
     def release_lease(self, name: str, owner: str) -> None:
-        """Give the lease back, in order with the writes; nobody waits for it."""
+        """Release the lease, in order with the writes and without waiting."""
         self._writer.put(WriteRequest(lambda connection, _: ownership.drop_lease(connection, name, owner)))
 
     def put_document(self, kind: str, data: Mapping[str, Any]) -> int:
@@ -338,14 +340,14 @@ class SqlStore(SqlReads):
     # ---------------------------------------------------------------- the writer's side
 
     def catch_up(self) -> None:
-        """Wait until what was enqueued is written, but not long, and not at all while the database is in trouble."""
+        """Wait briefly until enqueued writes are stored; not at all while the database is known to be unreachable."""
         if self._writer.pending and self._writer.trouble is None:
             durable = threading.Event()
             if not self._writer.when_durable(durable.set):
                 durable.wait(_FRESH_SECONDS)
 
     def in_trouble(self) -> bool:
-        """Whether the writer has found that the database is away."""
+        """Whether the writer has found the database unreachable."""
         return self._writer.trouble is not None
 
     def is_closed(self) -> bool:
@@ -389,14 +391,14 @@ class SqlStore(SqlReads):
         self._writer = Writer(self._commits, self._commits.tidy)
 
     def after_fork(self) -> None:
-        """In a forked child: the parent keeps its queue and its connections, the child starts with its own."""
+        """In a forked child: start with a new queue and new connections."""
         self.engine.dispose(close=False)
         self.reader.dispose(close=False)
         self._commits.after_fork()
         self._writer = Writer(self._commits, self._commits.tidy)
 
     def close(self, timeout: float = 10.0) -> None:
-        """Write what is enqueued and let go of the database."""
+        """Write what is enqueued and close the database."""
         self._writer.close(timeout)
         self._signals.close()
         self.engine.dispose()

@@ -1,4 +1,6 @@
-"""The tables, and what SQLite and PostgreSQL write differently. JSON is kept as text: its bytes are hashed."""
+"""The tables, and the differences between SQLite and PostgreSQL. JSON is stored as text, because its bytes are
+hashed.
+"""
 
 import threading
 import time
@@ -51,12 +53,13 @@ RUNS: Final = Table(
     Column("cancel", Integer, nullable=False, server_default="0"),
     Column("doubtful", Integer, nullable=False, server_default="0"),
 )
-"""A run: what it was asked for, its state, the end of its ledger; then its place in the queue and its owner.
+"""A run: its request, status, and the head of its ledger; then its place in the queue and its owner.
 
 `token` is the fencing token, `owner` who drives the run (empty: nobody); its lease is the owner's row in `OWNERS`.
 `submitted` and `wake` are times of the store's clock, `attempts` counts the owners that died while they drove it,
-`cancel` is 1 when somebody asked for its cancellation.
-`doubtful` is the token of the last takeover from an owner that was not proven dead."""
+`cancel` is 1 when somebody asked for its cancellation. `doubtful` is the token of the last takeover from an owner that
+was not proven dead.
+"""
 
 _QUEUED: Final = text("status = 'queued'")
 _READY: Final = text("(status || '') = 'queued'")
@@ -70,7 +73,7 @@ Index("orchestrator_runs_ready", *_TURN, sqlite_where=_QUEUED, postgresql_where=
 Index("orchestrator_runs_turns", RUNS.c.tenant, *_TURN, sqlite_where=_QUEUED, postgresql_where=_TURNS)
 Index("orchestrator_runs_due", RUNS.c.wake, sqlite_where=_WAITING, postgresql_where=_WAITING)
 OBSOLETE_INDEXES: Final = ("orchestrator_runs_queue", "orchestrator_runs_wake")
-"""Indexes of earlier programs that nothing uses any more."""
+"""Indexes of earlier versions that are not used any more."""
 Index("orchestrator_runs_owner", RUNS.c.owner, sqlite_where=text("owner <> ''"), postgresql_where=text("owner <> ''"))
 Index("orchestrator_runs_started", RUNS.c.started, RUNS.c.run_id)
 Index("orchestrator_runs_status", RUNS.c.status, RUNS.c.started, RUNS.c.run_id)
@@ -106,7 +109,7 @@ PRUNED: Final = Table(
     Column("run_id", String, primary_key=True),
     Column("at", Float(53), nullable=False),
 )
-"""Ended runs that were deleted to make room; their seals stay, so that the chains over runs stay whole."""
+"""Pruned runs, whose seals are kept so that the chains over runs stay complete."""
 
 VALUES: Final = Table(
     "orchestrator_values",
@@ -135,7 +138,7 @@ REQUESTS: Final = Table(
     Column("request", Text),
     Column("answer", Text),
 )
-"""What was asked for with a queued run, and the answer a waiting one continues with. Deleted when the run ends."""
+"""The request of a queued run, and the answer for a waiting one. Deleted when the run ends."""
 
 OWNERS: Final = Table(
     "orchestrator_owners",
@@ -201,7 +204,7 @@ SHARES: Final = Table(
     Column("usd", Float(53), nullable=False),
     Column("expires", Float(53), nullable=False),
 )
-"""What each process may still spend of an account without asking again."""
+"""The leased share of each process in an account."""
 
 
 Now = Callable[[Connection], float]
@@ -258,12 +261,12 @@ def is_postgres(connection: Connection) -> bool:
 
 
 def upsert(connection: Connection, table: Table) -> PostgresInsert | SqliteInsert:
-    """An `INSERT` that knows `ON CONFLICT`."""
+    """An `INSERT` that supports `ON CONFLICT`."""
     return postgres_insert(table) if is_postgres(connection) else sqlite_insert(table)
 
 
 def take_turn(connection: Connection, name: str) -> None:
-    """Wait until no other transaction holds the turn of this name. In SQLite a transaction excludes all others.
+    """Take the lock of this name until the end of the transaction. In SQLite a transaction excludes all others.
 
     An advisory lock of the transaction: it needs no row and holds behind a pooler in transaction mode.
     """

@@ -1,4 +1,4 @@
-"""Ends statements that a silent server never answers: the driver itself waits for ever."""
+"""Ends statements that a server does not answer, for which the driver would wait forever."""
 
 import contextlib
 import os
@@ -13,13 +13,13 @@ from sqlalchemy.engine import Connection
 from orchestrator.core.process.forks import new_lock, renew_after_fork
 
 ANSWER_SECONDS: Final = 8.0
-"""How long a server may be silent in a transaction: longer than a lock is waited for."""
+"""Seconds in which a server must respond within a transaction; longer than the lock time-out."""
 
 
 class Watchdog:
-    """Shuts the socket of a connection whose work takes too long; whoever waits on it gets the driver's error.
+    """Shuts the socket of a connection whose work takes too long; the waiting caller gets the driver's error.
 
-    A host that is gone is found by TCP's own timers; one that is frozen, or behind a proxy that swallows, is not.
+    TCP's own timers detect a host that is gone, but not one that is frozen or behind a proxy that drops data.
     """
 
     def __init__(self) -> None:
@@ -82,7 +82,9 @@ WATCHDOG: Final = Watchdog()
 
 
 def _shut(connection: Any) -> None:
-    """End both directions of a connection in use; closing it would free the number of its file under the driver."""
+    """Shut down both directions of a connection in use; closing it would free its file descriptor while the driver uses
+    it.
+    """
     with contextlib.suppress(Exception), socket.socket(fileno=os.dup(connection.fileno())) as own:
         own.shutdown(socket.SHUT_RDWR)
 

@@ -18,13 +18,13 @@ from orchestrator.core.errors import StoreError
 from .watchdog import WATCHDOG
 
 LINGER: Final = 0.025
-"""Seconds that writes nobody waits for are gathered before they are committed."""
+"""Seconds for which writes without a waiting caller are collected before a commit."""
 
 QUIET: Final = 0.25
-"""Seconds without a write after which there is time to tidy up."""
+"""Seconds without a write after which `tidy` is called."""
 
 CAPACITY: Final = 64 * 1024 * 1024
-"""Characters of text that are kept while the database cannot be written."""
+"""Maximum characters of text that are queued while the database cannot be written."""
 
 OUTAGE_GRACE: Final = 5.0
 """Seconds that an outage lasts before it is reported and waiters get an error: many processes that share
@@ -34,7 +34,9 @@ _BATCH: Final = 2000
 _PAUSES: Final = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 _IN_TROUBLE: Final = 0.05
 _LAST_TRY: Final = 3.0
-"""Seconds that closing waits for a transaction that was begun in time: SQLite alone may wait one for a lock."""
+"""Seconds that closing waits for a transaction that was started in time; SQLite alone may wait one second for a
+lock.
+"""
 
 
 class StoreOutage(Exception):
@@ -43,11 +45,11 @@ class StoreOutage(Exception):
     def __init__(self, message: str, *, needs_help: bool = False) -> None:
         super().__init__(message)
         self.needs_help = needs_help
-        """Whether somebody has to change something first, such as a permission: that is reported at once."""
+        """Whether an operator has to act first, for example on a permission; reported at once."""
 
 
 class WriteRequest:
-    """Something that is done in order with the writes, in a transaction of theirs, and has an answer."""
+    """A request with a result that is executed in order with the writes, in one of their transactions."""
 
     def __init__(
         self,
@@ -58,18 +60,18 @@ class WriteRequest:
     ) -> None:
         self.work = work
         self.undo = undo
-        """Done afterwards when the answer came too late for the one who waited, so that nobody holds what it took."""
+        """Undoes the request if its caller has stopped waiting, so that nothing stays taken."""
         self.keep = keep
-        """Whether it is done even when nobody waits any more."""
+        """Whether it is executed even when its caller has stopped waiting."""
         self.abandoned = False
-        """Whether the one who waited gave up."""
+        """Whether its caller has stopped waiting."""
         self.answer: Any = None
         self.error: Exception | None = None
         self.done = threading.Event()
 
 
 class Committer(Protocol):
-    """What the writer writes to."""
+    """The destination of the writer."""
 
     def commit(self, items: Sequence[Any]) -> None:
         """Do all items in one transaction, durably.
@@ -79,7 +81,7 @@ class Committer(Protocol):
         ...
 
     def reject(self, item: Any, error: Exception) -> str:
-        """Called with an item that was rejected and left out; what the database said, for who made the request."""
+        """Called with an item that was rejected and left out; returns the database's error, for its caller."""
         ...
 
     def report(self, problem: str) -> None:
@@ -94,7 +96,9 @@ class _Waiter:
 
 
 class Writer:
-    """A queue, and the thread that empties it. A lone durable request is committed at once; the rest is gathered."""
+    """A queue, and the thread that empties it. A request that a caller waits for is committed at once; other writes are
+    collected.
+    """
 
     def __init__(self, committer: Committer, tidy: Callable[[], None] | None = None) -> None:
         """`tidy` is called by the writer's thread when nothing was written for a moment, and at the end."""
@@ -111,7 +115,7 @@ class Writer:
         self._size = self._put = self._done = 0
         self._thread: threading.Thread | None = None
         self.trouble: str | None = None
-        """Why the database cannot be written, while it cannot."""
+        """Why the database cannot be written; `None` while it can."""
 
     def put(self, item: Any, size: int = 0, *, droppable: bool = False) -> bool:
         """Enqueue; `False` when it was not: the queue is full (of `droppable` items only) or closed."""
@@ -129,7 +133,7 @@ class Writer:
         return True
 
     def call(self, call: WriteRequest, timeout: float) -> Any:
-        """Enqueue a call and wait for its answer, at most `timeout` seconds; in an outage hardly at all.
+        """Enqueue a call and wait for its result, at most `timeout` seconds; only briefly during an outage.
 
         Raises:
             StoreError: no answer came in time; unless it is to be kept, the call will not be done any more.
@@ -146,7 +150,7 @@ class Writer:
         return call.answer
 
     def _wait_for(self, done: threading.Event, timeout: float) -> bool:
-        """Wait, but not on once the database is known to be in trouble."""
+        """Wait until done, or until the database is known to be unreachable."""
         deadline = time.monotonic() + timeout
         while not done.wait(min(_IN_TROUBLE, max(deadline - time.monotonic(), 0.0))):
             if self.trouble is not None or time.monotonic() >= deadline:
@@ -169,11 +173,11 @@ class Writer:
 
     @property
     def closed(self) -> bool:
-        """Whether nothing more is taken."""
+        """Whether it accepts nothing more."""
         return self._closing.is_set()
 
     def close(self, timeout: float) -> None:
-        """Take nothing more, write what is there within `timeout` seconds, and end the thread."""
+        """Accept nothing more, write the queued items within `timeout` seconds, and end the thread."""
         with self._lock:
             self._give_up = time.monotonic() + timeout
             self._closing.set()
@@ -220,7 +224,7 @@ class Writer:
     def _tidy_up(self) -> None:
         if self._untidy and self._tidy is not None:
             self._untidy = False
-            with contextlib.suppress(Exception):  # tidying is no write: nobody waits for it and nothing is lost
+            with contextlib.suppress(Exception):  # no caller waits for it and no data is lost
                 self._tidy()
 
     def _front(self) -> list[Any]:
@@ -228,7 +232,7 @@ class Writer:
             return [item for item, _ in itertools.islice(self._queue, _BATCH)]
 
     def _write(self, items: list[Any]) -> bool:
-        """Write the items at the front of the queue, however long that takes; `False` when closing had to give up."""
+        """Write the items at the front of the queue, retrying as long as needed; `False` when closing timed out."""
         since = time.monotonic()
         pauses = itertools.chain(_PAUSES, itertools.repeat(_PAUSES[-1]))
         while True:
@@ -290,7 +294,7 @@ class Writer:
         for call in undo:
             self.put(call)
         for wake in ready:
-            with contextlib.suppress(Exception):  # such as a closed event loop: the others are woken all the same
+            with contextlib.suppress(Exception):  # such as a closed event loop: the others are still woken
                 wake()
 
 
@@ -300,9 +304,8 @@ T = TypeVar("T")
 class Transactions:
     """Runs one transaction after another on an engine.
 
-    When a server takes a commit and the answer is lost, trying again would write everything twice. PostgreSQL keeps
-    what became of a transaction (`txid_status`), so the next try asks that first. A SQLite commit that fails has not
-    taken place.
+    If the response to a commit is lost, a retry could write everything twice. PostgreSQL keeps the status of a
+    transaction (`txid_status`), so it is looked up before a retry. A SQLite commit that fails has not taken place.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -310,7 +313,8 @@ class Transactions:
         self._unanswered: tuple[int, Any] | None = None
 
     def run(self, work: Callable[[Connection], T]) -> T:
-        """Do the work in one transaction; after an error, called with the same work, it is done at most once in all.
+        """Do the work in one transaction; when it is called again with the same work after an error, the work is done
+        at most once.
 
         Raises what the database raises, and `StoreOutage` while the transaction before is still being committed.
         """
@@ -330,7 +334,7 @@ class Transactions:
         return result
 
     def forget(self) -> None:
-        """Another piece of work comes next."""
+        """Forget the last transaction: the next call has other work."""
         self._unanswered = None
 
     def _took_place(self, number: int) -> bool:

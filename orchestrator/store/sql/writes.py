@@ -1,4 +1,4 @@
-"""What the writer does in its transactions: folding writes into runs."""
+"""The statements of the writer's transactions: they apply writes to runs."""
 
 import math
 from collections.abc import Container, Sequence
@@ -23,7 +23,8 @@ _RELEASED: Final = (*_MOVED, "owner", "cancel")
 def write(
     connection: Connection, writes: Sequence[Write], foreign: Container[str], lane: int = 0
 ) -> list[RefusedWrite]:
-    """Fold writes into their runs and store what is new; `foreign` runs take nothing. Returns what was refused.
+    """Apply writes to their runs and store the new data; writes to `foreign` runs are refused. Returns the refused
+    writes.
 
     Ended runs are sealed in the chain of the `lane`.
     """
@@ -71,7 +72,7 @@ def create_run(connection: Connection, row: RunRow, owner: str = "") -> RunRow |
 
 
 def run_row(row: Any) -> RunRow:
-    """A row of the table of runs, readable also when somebody has put into it what no store writes."""
+    """A row of the table of runs, also one with values that no store writes."""
     known = row.status in Status.__members__.values()
     return RunRow(
         run_id=row.run_id,

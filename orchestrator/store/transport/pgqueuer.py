@@ -1,4 +1,4 @@
-"""pgqueuer as a transport. A job is done as soon as its worker was woken, so nothing rests on its completion."""
+"""pgqueuer as a transport. A job is completed as soon as its worker is awake, so nothing depends on its completion."""
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -8,9 +8,9 @@ from orchestrator.core.process.installation import missing_extra
 
 ENTRYPOINT: Final = "orchestrator"
 LOOK_SECONDS: Final = 1.0
-"""How often it looks for jobs that no notification announced."""
+"""Seconds between two polls for jobs without a notification."""
 HEARTBEAT_SECONDS: Final = 10.0
-"""How long a job that was taken waits for its worker before another one takes it."""
+"""Seconds after which a job that a worker has taken and not completed is given to another one."""
 
 
 class PgQueuerTransport:

@@ -1,4 +1,6 @@
-"""Procrastinate as a transport. A job is done as soon as its worker was woken, so nothing rests on its completion."""
+"""Procrastinate as a transport. A job is completed as soon as its worker is awake, so nothing depends on its
+completion.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -7,7 +9,7 @@ from orchestrator.core.process.installation import missing_extra
 
 QUEUE_NAME: Final = "orchestrator"
 LOOK_SECONDS: Final = 1.0
-"""How often it looks for jobs that no notification announced."""
+"""Seconds between two polls for jobs without a notification."""
 _NEVER: Final = "0 0 29 2 *"
 _OLD_SECONDS: Final = 3600.0
 
