@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from langchain_core.messages import ToolMessage
-from langchain_core.tools import ToolException
-from langgraph.errors import GraphBubbleUp
+from langchain_core.tools import StructuredTool, ToolException
+from langgraph.errors import GraphBubbleUp, ParentCommand
 from langgraph.prebuilt.tool_node import ToolCallRequest
 
 from orchestrator.core.calls.user_code import abnormal_exit, must_propagate
-from orchestrator.core.errors import CallerError
+from orchestrator.core.errors import CallerError, Unavailable
 from orchestrator.integrations.tool_results import reported_error
 
 try:
@@ -71,6 +71,11 @@ class ToolCall:
     def id(self) -> str:
         """The id of the tool call."""
         return str(self.request.tool_call["id"] or "")
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether it is made again when the graph is resumed; a command for a parent graph ends it."""
+        return self.interrupted is not None and not isinstance(self.interrupted, ParentCommand)
 
     def own(self, tool: Any) -> Any:
         """The tool of that name of this call's agent; another agent's if it has none."""
@@ -179,6 +184,11 @@ def _in_context(work: Awaitable[Any], context: contextvars.Context) -> Generator
             error = thrown
 
 
+def is_async_only(tool: Any) -> bool:
+    """Whether a tool cannot be called by an agent that is not async."""
+    return isinstance(tool, StructuredTool) and tool.func is None
+
+
 class CallerThread:
     """Runs requests in the caller's own thread while it waits for the outcome."""
 
@@ -188,6 +198,8 @@ class CallerThread:
 
     async def run(self, request: ToolCallRequest) -> Any:
         """Pass a request to the thread, and wait for its result."""
+        if is_async_only(request.tool):
+            raise Unavailable(f"{request.tool.name} is async-only, and the agent is not async")  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess]
         result: Future[Any] = Future()
         self._work.put((request, result))
         return await asyncio.wrap_future(result)
@@ -216,4 +228,4 @@ class CallerThread:
             result.set_exception(abnormal_exit(error))
 
 
-__all__ = ["CallerThread", "Runner", "ToolCall", "in_loop"]
+__all__ = ["CallerThread", "Runner", "ToolCall", "in_loop", "is_async_only"]

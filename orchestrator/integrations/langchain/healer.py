@@ -87,7 +87,7 @@ class Healer:
                 return call.message(known, error=True) if known is LOST else known
             reply = await self._reply(call, adopted, session, key)
             if call.interrupted is not None or isinstance(reply, SessionQuestion):
-                session.kept = session.kept or call.interrupted is not None
+                session.kept = session.kept or call.is_interrupted
                 resting = True
                 await session.stopped(self.orc.policy.patience)
             else:

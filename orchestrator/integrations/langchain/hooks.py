@@ -10,12 +10,11 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Final, TypeVar, cast
 
-from langchain_core.tools import BaseTool, StructuredTool
 from langgraph.errors import GraphInterrupt
 from langgraph.prebuilt.tool_node import ToolCallRequest
 
-from .asking import UNASKED, Asking, configurable_of
-from .calls import CallerThread, ToolCall, in_loop
+from .asking import ASKING, UNASKED, configurable_of
+from .calls import CallerThread, ToolCall, in_loop, is_async_only
 from .execution import Execution, Where, execution_of
 from .healer import Healer, key_of
 from .session import SessionQuestion
@@ -46,6 +45,10 @@ DELIVERY_SECONDS: Final = 1.0
 """Seconds in which a call must take an available answer."""
 
 
+BLOCKED_SECONDS: Final = 2.0
+"""Seconds after which an event loop counts as blocked."""
+
+
 class Hooks:
     """`wrap_tool_call` and `awrap_tool_call`. A tool that is not registered is left to the original handler."""
 
@@ -54,7 +57,7 @@ class Hooks:
         self._where = where
         self._close = close
         """Whether a root run ends with its last call."""
-        self._asking = Asking()
+        self._asking = ASKING
         self._repeats = _Repeats()
 
     def call(self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Any]) -> Any:
@@ -62,21 +65,27 @@ class Hooks:
 
         An async-only tool is left to the original handler, which raises: no call was made that could be healed.
         """
-        if request.tool is None or _is_async_alone(request.tool):
+        if request.tool is None or is_async_only(request.tool):
             return handler(request)
         thread = CallerThread(handler)
         call = ToolCall(request, thread.run, self._repeats.number(request))
         execution = execution_of(self)
         root, labels = self._place(request, execution)
-        home = self._healer.sessions.loop_of(root) or shared_loop()
+        home = _free(self._healer.sessions.loop_of(root)) or shared_loop()
 
         def work(coroutine: Coroutine[Any, Any, Any]) -> Any:
             return thread.until(asyncio.run_coroutine_threadsafe(coroutine, home))
 
+        if self._asking.needs_record(request):
+            self._asking.take_on(request, work(self._healer.shown(root, task_of(request))))
+        self._asking.isolate(request, key_of(call))
         while True:
             reply = work(self._healer.heal(call, root, labels, is_last=self._is_last(execution)))
             if call.interrupted is not None:
-                raise call.interrupted
+                error = self._asking.interruption(request, call.interrupted)
+                if isinstance(error, GraphInterrupt):
+                    work(self._healer.show(root, task_of(request), self._asking.shown(request)))
+                raise error
             if not isinstance(reply, SessionQuestion):
                 return reply
             problem = ""
@@ -97,10 +106,16 @@ class Hooks:
         execution = execution_of(self)
         root, labels = self._place(request, execution)
         home = self._healer.sessions.loop_of(root)
+        if self._asking.needs_record(request):
+            self._asking.take_on(request, await in_home(self._healer.shown(root, task_of(request)), home))
+        self._asking.isolate(request, key_of(call))
         while True:
             reply = await in_home(self._healer.heal(call, root, labels, is_last=self._is_last(execution)), home)
             if call.interrupted is not None:
-                raise call.interrupted
+                error = self._asking.interruption(request, call.interrupted)
+                if isinstance(error, GraphInterrupt):
+                    await in_home(self._healer.show(root, task_of(request), self._asking.shown(request)), home)
+                raise error
             if not isinstance(reply, SessionQuestion):
                 return reply
             problem = ""
@@ -115,7 +130,7 @@ class Hooks:
 
     def ended(self, root: str) -> None:
         """An execution of a node has ended, in a thread without an event loop."""
-        home = self._healer.sessions.loop_of(root)
+        home = _free(self._healer.sessions.loop_of(root))
         if home is not None:
             asyncio.run_coroutine_threadsafe(self._healer.end_idle(root), home).result()
 
@@ -170,6 +185,19 @@ class Hooks:
             raise
 
 
+def _free(loop: asyncio.AbstractEventLoop | None) -> asyncio.AbstractEventLoop | None:
+    """A loop that runs callbacks; `None` for one that is blocked, for example by the sync call of a graph itself.
+
+    The session of a blocked loop is opened again in the shared loop.
+    """
+    if loop is None or loop is shared_loop():
+        return loop
+    called = threading.Event()
+    loop.call_soon_threadsafe(called.set)
+    blocked = asyncio._get_running_loop() is loop or not called.wait(BLOCKED_SECONDS)  # pyright: ignore[reportPrivateUsage]
+    return None if blocked else loop
+
+
 class _Repeats:
     """Counts how often each tool call of an execution is made: outer middleware may repeat one."""
 
@@ -186,10 +214,6 @@ class _Repeats:
         name = repr(request.tool_call)
         known[1][name] += 1
         return known[1][name] - 1
-
-
-def _is_async_alone(tool: BaseTool) -> bool:
-    return isinstance(tool, StructuredTool) and tool.func is None
 
 
 def _waiting(question: SessionQuestion) -> str:

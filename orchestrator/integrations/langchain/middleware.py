@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NotRequired, TypeVar, cast
 from langchain.agents.middleware import AgentMiddleware
 from langchain.agents.middleware.types import AgentState, PrivateStateAttr
 from langgraph.config import get_config
-from langgraph.errors import GraphBubbleUp
+from langgraph.errors import GraphBubbleUp, ParentCommand
 from langgraph.prebuilt.tool_node import ToolCallRequest
 from langgraph.runtime import Runtime
 
@@ -57,7 +57,7 @@ def _exit_stack() -> Any:
 def _calling(ended: Callable[[bool], object]) -> Callable[..., None]:
     def leave(kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         del kind, trace
-        ended(isinstance(error, GraphBubbleUp))
+        ended(isinstance(error, GraphBubbleUp) and not isinstance(error, ParentCommand))
 
     return leave
 

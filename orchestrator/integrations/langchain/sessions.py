@@ -90,6 +90,8 @@ class Sessions:
             if held.opened.done() and not held.closing.is_set() and held.loop is asyncio.get_running_loop():
                 return held
             self._open.pop(name, None)
+            if held.loop is not asyncio.get_running_loop():
+                _let_end(held, "broke off")
             if held.root is not None and held.root.done() and not held.root.cancelled():
                 if held.root.exception() is not None:
                     raise held.root.exception() or Unavailable("the run of the agent could not be opened")
