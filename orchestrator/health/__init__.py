@@ -1,4 +1,4 @@
-"""Health of tools: evidence, latency, circuits, pressure, and what healing may cost."""
+"""Health of tools: evidence, latency, circuits, pressure, monitors, and the budget of retries."""
 
 from .admission import Lease
 from .declaration import Declaration

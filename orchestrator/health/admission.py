@@ -10,11 +10,11 @@ from .entry import Entry
 from .status import Admission
 
 Lease = Callable[[str, str, float], bool]
-"""(tool, owner, seconds) -> whether `owner` now holds the one probe among all processes."""
+"""(tool, owner, seconds) -> whether `owner` now holds the only probe lease of all processes."""
 Unlease = Callable[[str, str], None]
-"""(tool, owner): gives that probe back."""
+"""(tool, owner): releases that lease."""
 ASK_AGAIN: Final = 2.0
-"""Seconds after which a process that did not get the probe asks for it again."""
+"""Seconds after which a process that did not get the lease requests it again."""
 _ALONE_AFTER: Final = 5.0
 """Seconds without an answer of the store after which a process probes without asking."""
 
@@ -33,20 +33,20 @@ class ProbeLeases:
 
     @property
     def shared(self) -> bool:
-        """Whether other processes may be asked for the probe."""
+        """Whether other processes share the probe."""
         return self._lease is not None
 
     def ask(self, label: str, owner: str, seconds: float) -> None:
-        """Ask the store for a lease, which may take long, and keep the answer for `refused`."""
+        """Request a lease from the store, which may take long, and keep the result for `refused`."""
         self._answers[label, owner] = self._ask(label, owner, seconds)
 
     def give_back_unused(self, label: str, owner: str) -> None:
-        """End a lease that `ask` took and nobody used."""
+        """Release a lease that `ask` took and no call used."""
         if self._answers.pop((label, owner), False):
             self.give_back(label, owner)
 
     def _ask(self, label: str, owner: str, seconds: float) -> bool | None:
-        """Whether this process got the lease; `None` where the store does not answer."""
+        """Whether this process got the lease; `None` if the store does not respond."""
         if self._lease is None:
             return True
         try:
@@ -58,7 +58,7 @@ class ProbeLeases:
         """Why this process does not get the probe; empty when it does."""
         asked = (label, owner)
         leased = self._answers.pop(asked) if asked in self._answers else self._ask(label, owner, seconds)
-        if leased is None:  # all processes may be asking at once: ask again before deciding alone
+        if leased is None:  # all processes may ask at the same moment: ask again before deciding alone
             entry.unanswered_since = now if entry.unanswered_since is None else entry.unanswered_since
             alone = now - entry.unanswered_since >= _ALONE_AFTER
             return "" if alone else "the store does not say whether another process is probing it"
@@ -71,14 +71,14 @@ class ProbeLeases:
             return
         try:
             self._unlease(label, owner)
-        except Exception:  # it ends by itself
+        except Exception:  # the lease expires by itself
             return
 
 
 def admit_through(
     gates: Iterable[Entry], owner: str, now: float, policy: Policy, probes: ProbeLeases, *, last_resort: bool
 ) -> Admission:
-    """The admission of `owner` through all gates, with the probe of each that is half open; stops at a closed one.
+    """The admission of `owner` by all entries, taking the probe of each half-open one; stops at the first refusal.
 
     `now` is in monotonic seconds. Changes the entries: call it under the registry's lock.
     """

@@ -1,4 +1,4 @@
-"""`AttemptCounter`: what one attempt does to the entries of its tool, its credential and its transition."""
+"""`AttemptCounter`: applies one attempt to the entries of its tool, its credential and its transition."""
 
 import math
 import random
@@ -16,11 +16,11 @@ from .declaration import Declaration
 from .entry import Entry
 
 LATE: Final = "late"
-"""In place of the owner, for an attempt that the circuit had not admitted as its probe."""
+"""Stands for the owner of an attempt that was not admitted as the probe."""
 
 
 class AttemptCounter:
-    """Counts attempts and turns circuits. The caller holds the lock of the entries."""
+    """Counts attempts and changes circuits. The caller holds the lock of the entries."""
 
     def __init__(self, policy: Policy, clock: Clock, seed: int, on_problem: Callable[[str], None]) -> None:
         self.policy = policy
@@ -31,7 +31,7 @@ class AttemptCounter:
     def count(
         self, entry: Entry, ok: bool, kind: FailureKind | None, now: float, message: str, owner: str, *, blamed: bool
     ) -> None:
-        """Count an attempt, and turn the circuit of the entry that is `blamed` for it."""
+        """Count an attempt, and change the circuit of the entry if it is `blamed`."""
         verdict, before, both = entry.verdicts.pop(owner, True), entry.circuit, entry.both()
         for each in both:
             each.calls += 1
@@ -82,7 +82,7 @@ class AttemptCounter:
         cost: float | None,
         now: float,
     ) -> None:
-        """Add to the latency and money of attempts. A cost that is no amount of money is reported and left out."""
+        """Add to the latency and money of attempts. An invalid cost is reported and ignored."""
         if cost is not None and not 0 <= cost <= MAX_COST:  # NaN included
             self._on_problem(
                 f"The cost {cost!r} that {declared.tool!r} reported is ignored: it is no amount of dollars."
@@ -96,11 +96,11 @@ class AttemptCounter:
                 readings.money = readings.money.observed(cost, now, self.policy.circuit.half_life)
 
     def draw(self, entry: Entry) -> float:
-        """The random number in [0, 1) of an entry's next opening; the same for the same seed, entry and opening."""
+        """The random number in [0, 1) for an entry's next opening; equal for the same seed, entry and opening."""
         return random.Random(f"{self._seed}:{entry.lease_label}:{entry.circuit.openings}").random()
 
     def note_turn(self, entry: Entry, before: Circuit) -> None:
-        """Note when a circuit turned, and whether this process opened it."""
+        """Note when a circuit changed, and whether this process opened it."""
         if entry.circuit.turned_from(before):
             entry.turned_at, entry.unanswered_since = self._clock.time(), None
             entry.opened_here = entry.turned_at if entry.circuit.state is CircuitState.OPEN else 0.0

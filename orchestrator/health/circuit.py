@@ -1,10 +1,8 @@
-"""One circuit: a pure state machine that takes the time and a random draw, and never asks for either.
+"""One circuit: a pure state machine; the time and the random draw are arguments.
 
-closed --(failures in a row, or their rate with enough evidence)--> open
-open --(its time is over)--> half open: one probe at a time
-half open --(the probe succeeds)--> closed, ramping up;  --(it fails)--> open for twice as long
-any --(an account failure)--> open for the longest time at once
-tripped by hand: open until restored by hand
+closed --(failures in a row, or their rate with enough evidence)--> open open --(its time is over)--> half open: one
+probe at a time half open --(the probe succeeds)--> closed, ramping up;  --(it fails)--> open for twice as long any
+--(an account failure)--> open for the longest time at once tripped by hand: open until restored by hand
 """
 
 from collections.abc import Mapping
@@ -17,9 +15,9 @@ from orchestrator.core.policy import CircuitPolicy
 from .evidence import SuccessCounts
 
 KEPT_SECONDS: Final = 60.0
-"""How long a process counts after it last published calls of the tool."""
+"""Seconds for which the report of a process counts after it last published calls of the tool."""
 OWN_WORD_SECONDS: Final = 10.0
-"""A process whose own call succeeded within this time before another one opened the circuit waits for a quorum."""
+"""A process with a success of its own within this time before another process opened the circuit requires a quorum."""
 
 
 @dataclass(slots=True)
@@ -32,7 +30,7 @@ class Voices:
     reports: dict[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
 
     def merged(self, other: "Voices", now: float) -> Self:
-        """Both, with the later report of each process; reports older than `KEPT_SECONDS` are dropped."""
+        """The reports of both, the later one of each process; reports older than `KEPT_SECONDS` are dropped."""
         found = dict(self.reports)
         for who, (at, opened) in other.reports.items():
             if at >= found.get(who, (0.0, 0.0))[0]:
@@ -69,20 +67,19 @@ class Circuit:
     """Evidence since it last closed, for the rate."""
     opened_at: float | None = None
     probe_at: float | None = None
-    """When the open time is over."""
+    """When the open time ends."""
     openings: int = 0
-    """Times it opened without closing in between: the back-off doubles with each."""
+    """How often it opened without closing in between; the open time doubles with each."""
     manual: bool = False
     account: bool = False
-    """Whether it opened because the account behind it cannot be used: no call can succeed, so it is not probed
-    early."""
+    """Whether it opened because the account cannot be used: no call can succeed, so it is not probed early."""
     reason: str = ""
     owner: str | None = None
-    """Who holds the probe."""
+    """The owner of the probe."""
     owner_until: float = 0.0
-    """When the probe's lease is over, whether or not its owner came back."""
+    """When the probe's lease expires, also without a result."""
     ramp_from: float | None = None
-    """When it last recovered, while the ramp lasts."""
+    """When it last recovered; set during the ramp."""
 
     def ticked(self, now: float) -> Self:
         """The state at `now`: open becomes half open, an expired probe lease ends, the ramp ends."""
@@ -93,7 +90,7 @@ class Circuit:
         return self
 
     def failed(self, policy: CircuitPolicy, now: float, draw: float, reason: str, owner: str = "") -> Self:
-        """After a failure that says something about the tool. `draw` in [0, 1) jitters the open time."""
+        """The circuit after a failure that counts for health. `draw` in [0, 1) jitters the open time."""
         consecutive = self.consecutive + 1
         window = self.window.observed(False, now, policy.half_life)
         changed = replace(self, consecutive=consecutive, window=window)
@@ -101,7 +98,7 @@ class Circuit:
             return changed
         if self.state is CircuitState.HALF_OPEN:
             if self.owner is not None and owner != self.owner:
-                return changed  # a call that began before the circuit opened: the probe decides
+                return changed  # a call that started before the circuit opened: only the probe counts
             return changed._opened(policy, now, draw, f"the probe failed: {reason}")
         if consecutive >= policy.consecutive:
             return changed._opened(policy, now, draw, f"{consecutive} failures in a row, the last: {reason}")
@@ -111,7 +108,9 @@ class Circuit:
         return changed
 
     def succeeded(self, policy: CircuitPolicy, now: float, *, late: bool = False) -> Self:
-        """After a success. One while open or half open proves recovery, unless it began before (`late`)."""
+        """The circuit after a success. A success while open or half open proves recovery, unless the call started
+        before (`late`).
+        """
         window = self.window.observed(True, now, policy.half_life)
         if not (self.manual or late or self.state is CircuitState.CLOSED):
             return type(self)(window=SuccessCounts(1.0, 0.0, now), ramp_from=now)
@@ -131,24 +130,26 @@ class Circuit:
         )
 
     def turned_from(self, before: "Circuit") -> bool:
-        """Whether it opened or closed since; that time made it half open is no turn."""
+        """Whether it opened or closed since; becoming half open does not count."""
         closed, was_closed = self.state is CircuitState.CLOSED, before.state is CircuitState.CLOSED
         return closed != was_closed or self.openings != before.openings
 
     def window_seconds(self, policy: CircuitPolicy) -> float:
-        """How long it was open before it may be probed: the time in which all processes together probe once."""
+        """Seconds of the open time, in which all processes together probe once."""
         if self.probe_at is None or self.opened_at is None:
             return policy.open_seconds
         return max(0.001, self.probe_at - self.opened_at)
 
     def shut(self, policy: CircuitPolicy, now: float, draw: float, reason: str) -> Self:
-        """Open at once, as failures open it; one that is open already stays as it is."""
+        """Open at once, as after failures; an open circuit is unchanged."""
         if self.manual or self.state is CircuitState.OPEN:
             return self
         return self._opened(policy, now, draw, reason)
 
     def account_failed(self, policy: CircuitPolicy, now: float, draw: float, reason: str) -> Self:
-        """Open at once: the credential was refused, or its credit is used up. Probed as rarely as the policy allows."""
+        """Open at once: the credential was refused, or its credit is used up. Probed after the policy's longest open
+        time.
+        """
         if self.manual:
             return self
         most = policy.model_copy(update={"open_seconds": policy.max_open_seconds})
@@ -165,7 +166,7 @@ class Circuit:
         return replace(self, owner=owner, owner_until=until)
 
     def released(self, owner: str) -> Self:
-        """With the probe given back without a verdict."""
+        """With the probe released without a result."""
         return replace(self, owner=None) if self.owner == owner else self
 
     def _opened(self, policy: CircuitPolicy, now: float, draw: float, reason: str) -> Self:
@@ -184,7 +185,7 @@ class Circuit:
         )
 
     def to_json(self, now: float) -> dict[str, Any]:
-        """Plain data; times as ages in seconds. A probe under way is not kept: its owner is gone."""
+        """Plain data; times as ages in seconds. A probe in flight is not stored."""
         return {
             "state": str(self.state),
             "consecutive": self.consecutive,

@@ -1,4 +1,4 @@
-"""`Declaration`: what learned facts about a tool belong to."""
+"""`Declaration`: the part of a tool's declaration to which learned numbers belong."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ from orchestrator.graph.tool import Tool
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """The part of a tool's declaration that what is learned of it depends on.
+    """The part of a tool's declaration to which learned numbers belong.
 
     Circuit and success belong to name, needs, gives and effect; money and latency also to a numeric cost. Code,
     docstrings, time-outs and functions are no part of it, so a deployment that changes only these resets nothing.
@@ -18,12 +18,12 @@ class Declaration:
 
     tool: str
     digest: str = ""
-    """Of needs, gives and effect; empty for what is no tool of the graph (a model of the ladder)."""
+    """Digest of needs, gives and effect; empty for a name that is no tool of the graph (a model of the ladder)."""
     cost: str = ""
-    """The numeric cost in US dollars as text; empty where it is a function."""
+    """The numeric cost in US dollars as text; empty if it is a function."""
     credential: str | None = None
     label: str = field(init=False)
-    """The key of its entry, here and in the store."""
+    """The key of its entry, in memory and in the store."""
     scope: str | None = field(init=False)
     """The key of the entry that all tools with its credential share; `None` without a credential."""
 
@@ -43,5 +43,5 @@ CREDENTIAL = "credential:"
 
 
 def label_of_declaration(tool: str, digest: str) -> str:
-    """The key of the entry of a tool; no tool's name has a `#` before such a digest."""
+    """The key of the entry of a tool; no tool's name contains a `#` before such a digest."""
     return f"{tool}#{digest}" if digest else tool

@@ -29,34 +29,34 @@ class EntryTable:
     """Entries by label; safe to use from several threads under `lock`.
 
     A label is a transition, or a tool's name with the digest of its declaration: programs whose tools share a name
-    share no entry. A plain name holds what was done by hand for every declaration of that name, and what is known of
+    share no entry. A plain name is the label of changes by hand, which apply to every declaration of that name, and of
     names that are no tools of the graph.
     """
 
     def __init__(self, policy: Policy, clock: Clock) -> None:
         self.lock = new_rlock()
         self.tool_of: Callable[[str], Tool | None] = _no_tool
-        """The declared tool of a name, where there is a graph."""
+        """Returns the declared tool of a name, if there is a graph."""
         self.on_problem: Callable[[str], None] = _no_problem
         self.restless: set[Target] = set()
-        """Labels touched since time was last found to change nothing about them."""
+        """Labels of entries that time alone may change."""
         self.published = 0
-        """How often deltas were published: what was loaded before the latest of them does not hold them yet."""
+        """How often deltas were published; data that was loaded before the latest publication does not contain it."""
         self._half_life = policy.circuit.half_life
         self._clock = clock
         self.by_label: dict[Target, Entry] = {}
         self.transitions: tuple[tuple[str, str], ...] = ()
-        """The transitions that something is known about, sorted."""
+        """The transitions with an entry, sorted."""
         self._labels: dict[str, set[str]] = {}
         """Name of a tool -> the labels of its entries."""
         self._declared: dict[str, tuple[Tool, Declaration]] = {}
         self._publishes = False
         self._name = secrets.token_hex(4)
-        """Of this process, among those that publish."""
+        """Id of this process among those that publish."""
         renew_after_fork(self)
 
     def after_fork(self) -> None:
-        """In a forked child: another process, which says nothing in the parent's name."""
+        """In a forked child: publish under another id, without the parent's deltas."""
         self._name = secrets.token_hex(4)
 
     def __contains__(self, label: object) -> bool:
@@ -69,7 +69,7 @@ class EntryTable:
     # -- finding -----------------------------------------------------------------------------------------------------
 
     def declaration(self, name: str) -> Declaration:
-        """How a tool is declared now, or was when it was last in the graph."""
+        """The declaration of a tool, current or from when it was last in the graph."""
         tool, known = self.tool_of(name), self._declared.get(name)
         if tool is None:
             return known[1] if known is not None else Declaration(name)
@@ -78,11 +78,11 @@ class EntryTable:
         return known[1]
 
     def label(self, target: Target) -> Target:
-        """The label of a tool as it is declared now, or of a transition."""
+        """The label of a tool's current declaration, or of a transition."""
         return self.declaration(target).label if isinstance(target, str) else target
 
     def find(self, target: Target) -> Entry | None:
-        """The entry of a target, if anything is known about it. Without a graph, the latest one of that name."""
+        """The entry of a target, if there is one. Without a graph, the latest one of that name."""
         if not isinstance(target, str):
             return self.by_label.get(target)
         declared = self.declaration(target)
@@ -97,14 +97,14 @@ class EntryTable:
         return max(entries, key=lambda e: (e.circuit.manual, e.evidence.at, e.turned_at), default=None)
 
     def lookup(self, name: str) -> tuple[Declaration, Entry | None]:
-        """How a tool is declared, and its entry if anything is known about it."""
+        """The declaration of a tool, and its entry if there is one."""
         declared = self.declaration(name)
         found = self.by_label.get(declared.label) if declared.digest else None
         return declared, found or self.find(name)
 
     def gates(self, name: str) -> tuple[Declaration, Entry | None, Entry]:
-        """How a tool is declared, and the entries that decide about a call, to be changed: of its credential, if
-        anything is known about it, and its own.
+        """The declaration of a tool, and the mutable entries that admit its calls: of its credential, if there is one,
+        and its own.
         """
         declared = self.declaration(name)
         entry = self.by_label.get(declared.label)
@@ -114,12 +114,12 @@ class EntryTable:
         return declared, None if declared.scope is None else self.by_label.get(declared.scope), entry
 
     def scope(self, name: str) -> Entry | None:
-        """The entry that all tools with the credential of this one share, if anything is known about it."""
+        """The entry that all tools with the credential of this one share, if there is one."""
         label = self.declaration(name).scope
         return None if label is None else self.by_label.get(label)
 
     def entry(self, target: Target) -> Entry:
-        """The entry of a target, to be changed."""
+        """The mutable entry of a target, created if necessary."""
         declared = self.declaration(target) if isinstance(target, str) else None
         label: Target = target if declared is None else declared.label
         found = self.by_label.get(label)
@@ -133,7 +133,7 @@ class EntryTable:
         return found
 
     def scope_entry(self, name: str) -> Entry | None:
-        """The entry of the credential of a tool, to be changed; `None` for a tool without one."""
+        """The mutable entry of a tool's credential; `None` for a tool without one."""
         label = self.declaration(name).scope
         if label is None:
             return None
@@ -141,7 +141,7 @@ class EntryTable:
         return self.by_label.get(label) or self._put(label, Entry(self._half_life, label))
 
     def of_name(self, target: Target) -> list[Entry]:
-        """The entries of every declaration of a name, to be changed: what is done by hand means all of them."""
+        """The mutable entries of every declaration of a name: a change by hand applies to all."""
         if not isinstance(target, str):
             return [self.entry(target)]
         self.entry(target)
@@ -161,12 +161,12 @@ class EntryTable:
         return entry
 
     def troubled(self) -> list[Entry]:
-        """The entries that something is wrong with now, or lately was."""
+        """The entries that are or recently were restricted."""
         known = self.by_label
         return [known[label] for label in self.restless if label in known and not known[label].untroubled]
 
     def names(self) -> tuple[str, ...]:
-        """Names of the tools that something is known about, sorted."""
+        """Names of the tools with an entry, sorted."""
         return tuple(sorted(self._labels))
 
     # -- stored and shared -------------------------------------------------------------------------------------------
@@ -180,7 +180,7 @@ class EntryTable:
         }
 
     def restore(self, data: Mapping[str, Mapping[str, Any]]) -> list[Target]:
-        """Replace entries by stored ones; the time in between passes for them. Returns the targets."""
+        """Replace entries by stored ones, aged by the time in between. Returns the targets."""
         entries = self.read(data)
         for label, entry in entries.items():
             self._put(label, entry)
@@ -190,14 +190,14 @@ class EntryTable:
         return [entry.target for entry in entries.values()]
 
     def publish_deltas(self) -> None:
-        """Collect from now on what this process alone observes, for `pending_deltas`."""
+        """Collect the observations of this process from now on, for `pending_deltas`."""
         with self.lock:
             self._publishes = True
             for entry in self.by_label.values():
                 entry.start_delta()
 
     def pending_deltas(self) -> dict[str, dict[str, Any]]:
-        """What this process has observed since the last call, by label: for `sharing.merged`."""
+        """The observations of this process since the last call, by label, for `sharing.merged`."""
         with self.lock:
             now, time = self._clock.monotonic(), self._clock.time()
             found: dict[str, dict[str, Any]] = {}
@@ -214,7 +214,7 @@ class EntryTable:
             return found
 
     def is_urgent(self, targets: Iterable[Target]) -> bool:
-        """Whether something about these targets, or about their credentials, cannot wait to be published."""
+        """Whether these targets, or their credentials, have changes that must be published at once."""
         with self.lock:
             if not self._publishes:
                 return False
@@ -225,7 +225,7 @@ class EntryTable:
         return (self.declaration(target).scope if isinstance(target, str) else None) or target
 
     def merge_remote(self, data: Mapping[str, Mapping[str, Any]]) -> list[Target]:
-        """Merge what other processes wrote; returns the targets. What cannot be read is reported and left out."""
+        """Merge the data of other processes; returns the targets. Unreadable data are reported and ignored."""
         changed = {name: item for name, item in data.items() if self._written_by_others(item)}
         targets: list[Target] = []
         for label, stored in self.read(changed).items():
@@ -249,7 +249,7 @@ class EntryTable:
         return mine is None or mine.writes != item.get("writes", 0)
 
     def read(self, data: Mapping[str, Mapping[str, Any]]) -> dict[Target, Entry]:
-        """Stored items as entries by label. One that cannot be read, or holds an impossible number, is reported."""
+        """Stored items as entries by label. An unreadable item, or one with an impossible number, is reported."""
         found: dict[Target, Entry] = {}
         now, time = self._clock.monotonic(), self._clock.time()
         for name in sorted(data):

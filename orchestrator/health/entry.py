@@ -1,6 +1,4 @@
-"""`Entry`: the health state of one target (tool, transition, model or credential), and the factors that prices take
-from it.
-"""
+"""`Entry`: the health state of one target (tool, transition, model or credential), and its factors in prices."""
 
 import math
 from dataclasses import dataclass, field, replace
@@ -16,19 +14,19 @@ from .pressure import Pressure
 from .status import Target, ToolHealth, seconds
 
 GRAINS = 20
-"""Evidence fades in steps of a twentieth of its half-life, so that prices stand still between two looks."""
+"""Evidence decays in steps of a twentieth of its half-life, so that prices are constant within a step."""
 KEPT_READINGS = 8
 """Declared costs for which readings are kept; the least recently updated ones are dropped."""
 
 LATER_WAIT = 1.0
-"""Seconds; a wait that is longer by less than this is published with the statistics."""
+"""Seconds; a wait that grows by less than this is published with the statistics."""
 RESTORED = "restored: "
-"""How the reason of a circuit begins that was closed by hand."""
+"""Prefix of the reason of a circuit that was closed by hand."""
 
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """What a monitor's signal, or a person, does to a target for a while."""
+    """A temporary effect of a monitor's signal, or of a person, on a target."""
 
     factor: float
     """Multiplies the price; infinite for a forbidden target."""
@@ -51,11 +49,11 @@ class Readings:
 
     @property
     def at(self) -> float:
-        """When they were last added to; monotonic seconds."""
+        """Monotonic seconds of the last observation."""
         return max(self.latency.at, self.money.at)
 
     def expected_money(self, declared: float) -> float:
-        """US dollars of an attempt: the mean of what attempts reported; as declared where that is no different."""
+        """US dollars of an attempt: the mean of the reported costs, or the declared cost if the difference is small."""
         learned = self.money.value
         if learned is None or math.isclose(learned, declared, rel_tol=1e-9, abs_tol=1e-12):
             return declared
@@ -68,43 +66,45 @@ class Entry:
 
     half_life: float
     target: Target = ""
-    """The tool or transition, as people name it."""
+    """The tool or transition by name."""
     declaration: str = ""
-    """Digest of the declaration that this was learned under; empty for a transition, a model, a credential."""
+    """Digest of the declaration; empty for a transition, a model, a credential."""
     evidence: SuccessCounts = field(default_factory=SuccessCounts)
     readings: dict[str, Readings] = field(default_factory=dict[str, Readings])
-    """By declared cost."""
+    """Readings by declared cost."""
     circuit: Circuit = field(default_factory=Circuit)
     pressure: Pressure = field(default_factory=Pressure)
     calls: int = 0
     failures: int = 0
     last_failure: str = ""
     overrides: dict[str, Override] = field(default_factory=dict[str, Override])
-    """By who asked for it."""
+    """Overrides by their origin."""
     verdicts: dict[str, bool] = field(default_factory=dict[str, bool])
     """Owners of admitted calls in flight -> whether the call decides about an open circuit."""
     lease: str | None = None
-    """The owner for whom this process holds the probe among all processes."""
+    """The owner for whom this process holds the probe lease."""
     unanswered_since: float | None = None
-    """When the store was first asked for the probe and did not answer, while it does not."""
+    """When the store first did not respond to a request for the probe; `None` when it does."""
     turned_at: float = 0.0
     """When the circuit last opened or closed, in seconds since the epoch."""
     hand_at: float = 0.0
-    """When that was last done by hand, in seconds since the epoch: what failed or succeeded cannot undo it."""
+    """When it was last changed by hand, in seconds since the epoch; calls do not undo that."""
     last_ok: float = -math.inf
-    """When this process last saw it succeed."""
+    """When a call of this process last succeeded."""
     opened_here: float = 0.0
-    """When calls of this process opened the circuit that is open, in seconds since the epoch; 0: others did."""
+    """When calls of this process opened the current open circuit, in seconds since the epoch; 0: other processes
+    did.
+    """
     voices: Voices = field(default_factory=Voices)
     """The reports of the other processes about the circuit, as last read."""
     delta: "Entry | None" = None
-    """What this process has observed since it last published, if it publishes."""
+    """The observations of this process since it last published, if it publishes."""
     published: tuple[float, float] = (0.0, 0.0)
-    """The turn of the circuit that is in the store."""
+    """The state change of the circuit that the store has."""
     published_wait: float = 0.0
-    """Until when, as the store has it, the other side asked not to be called."""
+    """The end of the requested wait that the store has."""
     writes: int = 0
-    """How many times what is stored was changed, as far as this process knows, its own changes included."""
+    """Version of the stored entry, as known to this process."""
 
     def empty(self) -> "Entry":
         """An entry of the same target without observations."""
@@ -112,21 +112,20 @@ class Entry:
 
     @property
     def lease_label(self) -> str:
-        """Its name for probe leases and random draws."""
+        """The name of its probe lease and of its random draws."""
         return f"{target_name(self.target)}#{self.declaration}" if self.declaration else target_name(self.target)
 
     @property
     def turn(self) -> tuple[float, float]:
-        """Orders the reports of processes about the circuit: the later change wins, and one by hand wins over any
-        other."""
+        """Order of the reports about the circuit: the later change wins, and a change by hand wins over any other."""
         return (self.hand_at, self.turned_at)
 
     def both(self) -> "tuple[Entry, ...]":
-        """This and its delta: an observation is counted in both."""
+        """The entry and its delta: an observation is counted in both."""
         return (self,) if self.delta is None else (self, self.delta)
 
     def readings_of(self, cost: str) -> Readings:
-        """The readings under a declared cost, to be changed."""
+        """The mutable readings under a declared cost."""
         found = self.readings.get(cost)
         if found is None:
             found = self.readings[cost] = Readings(LatencyBuckets(self.half_life))
@@ -137,7 +136,7 @@ class Entry:
     # -- sharing -----------------------------------------------------------------------------------------------------
 
     def add(self, other: "Entry") -> None:
-        """Add another's counts, not its circuit; both pressures hold."""
+        """Add another entry's counts, without its circuit; pressures are combined."""
         self.evidence = self.evidence.merged(other.evidence, self.half_life)
         for cost in sorted(other.readings):
             self.readings_of(cost).merge(other.readings[cost], self.half_life)
@@ -148,11 +147,11 @@ class Entry:
 
     @property
     def is_urgent(self) -> bool:
-        """Whether its circuit turned, or a wait was asked for, and the store does not have that yet."""
+        """Whether its circuit changed, or a wait was requested, and the store does not have that yet."""
         return self.turn != self.published or self.pressure.wait_until > self.published_wait + LATER_WAIT
 
     def start_delta(self) -> None:
-        """Begin to collect what this process observes; what was observed so far is in the store."""
+        """Start to collect the observations of this process; earlier ones are in the store."""
         self.delta, self.published, self.published_wait = self.empty(), self.turn, self.pressure.wait_until
 
     def has_pressure(self, now: float) -> bool:
@@ -160,13 +159,13 @@ class Entry:
         return not self.pressure.idle(now)
 
     def delta_to_json(self, now: float) -> dict[str, Any]:
-        """The delta, with the circuit and the pressure as they are."""
+        """The delta, with the current circuit and pressure."""
         delta = self.delta or self.empty()
         whole, counts = self.to_json(now), delta.to_json(now)
         return {**whole, **{name: counts[name] for name in ("evidence", "readings", "calls", "failures")}}
 
     def merge_remote(self, stored: "Entry") -> None:
-        """Replace the counts by the stored ones plus the delta; take the stored circuit where it is newer."""
+        """Replace the counts by the stored ones plus the delta, and the circuit if the stored one is newer."""
         mine = self.delta or self.empty()
         self.evidence = stored.evidence.merged(mine.evidence, self.half_life)
         self.readings = stored.readings
@@ -180,10 +179,10 @@ class Entry:
         self.merge_circuit(stored)
 
     def merge_circuit(self, stored: "Entry") -> None:
-        """Take a circuit that another process turned later; a turn by hand always, others as hints."""
+        """Apply a later change of the circuit by another process: a change by hand always, others as hints."""
         by_hand = stored.hand_at > self.hand_at
         if stored.turn <= self.turn or (self.lease is not None and not by_hand):
-            return  # known already; or this process holds the probe, whose verdict is newer than anything
+            return  # known already; or this process holds the probe, whose result is newer
         opened = stored.circuit.opened_at if stored.circuit.state is not CircuitState.CLOSED else None
         if opened is not None and not by_hand and self._knows_better(stored, opened):
             return
@@ -192,7 +191,7 @@ class Entry:
         self.hand_at, self.turned_at = self.published = stored.turn
 
     def _knows_better(self, stored: "Entry", opened: float) -> bool:
-        """Whether own calls say that the tool works, and not enough others that it does not."""
+        """Whether own calls show that the tool works, and there is no quorum against it."""
         alone = not stored.voices.quorum and not stored.circuit.account
         return self.last_ok > opened - (OWN_WORD_SECONDS if alone else 0.0)
 
@@ -220,7 +219,7 @@ class Entry:
 
     @property
     def untroubled(self) -> bool:
-        """Whether its circuit is closed, and nothing presses, forbids or makes anybody wait."""
+        """Whether its circuit is closed and it has no pressure, no override and no wait."""
         circuit, pressure = self.circuit, self.pressure
         return (
             circuit.state is CircuitState.CLOSED
@@ -231,7 +230,7 @@ class Entry:
         )
 
     def shut(self, now: float) -> bool:
-        """Whether the circuit admits nobody: open, or half open with its probe taken."""
+        """Whether the circuit admits no call: open, or half open with its probe taken."""
         circuit = self.circuit.ticked(now)
         return circuit.state is CircuitState.OPEN or circuit.owner is not None
 
@@ -244,7 +243,7 @@ class Entry:
         return None
 
     def wait(self, now: float) -> float:
-        """Seconds until the other side accepts calls again."""
+        """Seconds until the server accepts calls again."""
         return max(0.0, self.pressure.wait_until - now)
 
     def probe_wait(self, now: float) -> float | None:
@@ -255,7 +254,7 @@ class Entry:
         return 0.0
 
     def advance(self, policy: Policy, now: float) -> bool:
-        """Move to `now`; whether that changed a price."""
+        """Advance to `now`; returns whether that changed a price."""
         ticked = self.circuit.ticked(now)
         over = [by for by, override in self.overrides.items() if now >= override.until]
         ramped = self.circuit.ramp_from is not None
@@ -267,7 +266,7 @@ class Entry:
         return changed
 
     def ramping(self, policy: Policy, now: float) -> bool:
-        """Whether it recovered so recently that it does not get its full share yet."""
+        """Whether it recovered recently and still has a raised price."""
         since = self.circuit.ramp_from
         return since is not None and now < since + policy.circuit.ramp_seconds
 
@@ -279,13 +278,13 @@ class Entry:
 
     @property
     def timeless(self) -> bool:
-        """Whether time alone changes nothing about it, but for evidence that fades."""
+        """Whether time alone changes nothing about it, except the decay of evidence."""
         circuit = self.circuit
         waits = circuit.owner is not None or (circuit.state is CircuitState.OPEN and not circuit.manual)
         return not waits and circuit.ramp_from is None and not self.overrides and self.pressure.untouched
 
     def why(self, now: float) -> str:
-        """Why it cannot be used, or why it is more expensive; empty when nothing is wrong."""
+        """Why it cannot be used, or why it is more expensive; empty if neither."""
         forbidden = self.forbidden(now)
         if forbidden:
             return forbidden
@@ -298,7 +297,7 @@ class Entry:
         return "; ".join(active)
 
     def status(self, policy: Policy, now: float, epoch: float, cost: str) -> ToolHealth:
-        """What people and monitors read; `epoch` is `now` in seconds since the epoch."""
+        """The health for people and monitors; `epoch` is `now` in seconds since the epoch."""
         circuit = self.circuit.ticked(now)
         opened = circuit.opened_at if circuit.state is not CircuitState.CLOSED else None
         probe = self.probe_wait(now) if circuit.state is CircuitState.OPEN else None
@@ -322,7 +321,7 @@ class Entry:
         )
 
     def _latency(self, cost: str) -> LatencyBuckets:
-        """Of the readings under a declared cost; the latest ones where the declared cost is not known."""
+        """The latency of the readings under a declared cost; of the latest ones if the declared cost is unknown."""
         found = self.readings.get(cost)
         if found is None and not cost and self.readings:
             found = max(self.readings.values(), key=lambda readings: readings.at)
@@ -331,7 +330,7 @@ class Entry:
     # -- records -----------------------------------------------------------------------------------------------------
 
     def to_json(self, now: float) -> dict[str, Any]:
-        """Plain data; signals and calls in flight are not kept."""
+        """Plain data, without signals and calls in flight."""
         return {
             "declaration": self.declaration,
             "evidence": self.evidence.to_json(now),
@@ -353,7 +352,7 @@ class Entry:
     def from_json(cls, data: dict[str, Any], now: float, half_life: float) -> "Entry":
         """What `to_json` wrote, `now` being the same instant on this process's clock. Raises `ValueError`.
 
-        Version 1 had one latency and one cost, learned whatever was declared: they are left out.
+        Version 1 had one latency and one cost, independent of the declaration; they are ignored.
         """
         readings = {
             str(cost): Readings(
@@ -386,5 +385,5 @@ def target_of(item: Any) -> Target:
 
 
 def target_name(target: Target) -> str:
-    """A target as people read it."""
+    """The name of a target for people."""
     return target if isinstance(target, str) else " -> ".join(target)

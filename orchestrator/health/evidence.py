@@ -1,4 +1,4 @@
-"""Exponentially decaying counts: what was seen a half-life ago weighs half."""
+"""Exponentially decaying counts: an observation weighs half after a half-life."""
 
 import math
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from orchestrator.graph.tool_options import MAX_COST
 
 PRIOR_SUCCESSES: Final = 9.0
 PRIOR_FAILURES: Final = 1.0
-"""Beta(9, 1): before anything is seen a tool is taken to succeed nine times in ten, which one failure lowers to .82."""
+"""Beta(9, 1): without observations a tool is expected to succeed nine times in ten; one failure lowers this to .82."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class SuccessCounts:
         return self.successes + self.failures
 
     def decayed(self, now: float, half_life: float) -> Self:
-        """The counts as they weigh at `now`; never earlier than they refer to."""
+        """The counts decayed to `now`, which is not before their own time."""
         if now <= self.at or not (self.successes or self.failures):
             return type(self)(self.successes, self.failures, max(now, self.at))
         weight = 0.5 ** ((now - self.at) / half_life)
@@ -43,7 +43,7 @@ class SuccessCounts:
         return type(self)(successes + weight * ok, failures + weight * (not ok), at)
 
     def merged(self, other: "SuccessCounts", half_life: float) -> Self:
-        """Both, at the later of the two times."""
+        """The sum of both, at the later of the two times."""
         now = max(self.at, other.at)
         one, two = self.decayed(now, half_life), other.decayed(now, half_life)
         return type(self)(one.successes + two.successes, one.failures + two.failures, now)
@@ -93,7 +93,7 @@ class Mean:
         return type(self)(self.total * faded + amount, self.weight * faded + 1.0, max(now, self.at))
 
     def merged(self, other: "Mean", half_life: float) -> Self:
-        """Both, at the later of the two times."""
+        """The sum of both, at the later of the two times."""
         now = max(self.at, other.at)
         one, two = self._weighed(now, half_life), other._weighed(now, half_life)
         return type(self)(self.total * one + other.total * two, self.weight * one + other.weight * two, now)

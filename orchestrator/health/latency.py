@@ -1,4 +1,4 @@
-"""Latency in logarithmic buckets: percentiles within 5 %, mergeable by addition, fading like all evidence."""
+"""Latency in logarithmic buckets: percentiles within 5 %, mergeable by addition, decaying like all evidence."""
 
 import math
 from dataclasses import dataclass, field
@@ -9,9 +9,9 @@ from .evidence import amount_of
 GROWTH: Final = 1.1
 """Each bucket ends 10 % above the last, so a percentile is off by at most 5 % (DDSketch: Masson et al., VLDB 2019)."""
 SHORTEST: Final = 1e-4
-"""Seconds; what is shorter falls into the first bucket."""
+"""Seconds; shorter latencies are in the first bucket."""
 BUCKETS: Final = 200
-"""The last bucket begins at about 17,000 s."""
+"""Number of buckets; the last one begins at about 17,000 s."""
 _PRIOR_WEIGHT: Final = 2.0
 _NOISE: Final = 0.05
 """Seconds; a learned latency nearer than this to the declared one changes no price, so that noise decides nothing."""
@@ -43,7 +43,7 @@ class LatencyBuckets:
         self.counts[bucket] = self.counts.get(bucket, 0.0) + 1.0
 
     def merge(self, other: "LatencyBuckets") -> None:
-        """Add another's counts, both as of the later time."""
+        """Add another histogram's counts, both decayed to the later time."""
         now = max(self.at, other.at)
         if math.isinf(now):
             return

@@ -1,4 +1,4 @@
-"""Quota headers of HTTP answers: how much is left, of how much, and when it is renewed."""
+"""Quota headers of HTTP responses: the rest, the limit, and the time of renewal."""
 
 import math
 import re
@@ -20,12 +20,12 @@ UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 FIRST_EPOCH: Final = 1e9
 """A reset this large is a time since the epoch (GitHub; in milliseconds OpenRouter), not a duration."""
 _UNSAID: Final = 60.0
-"""Seconds until a quota is renewed where the header does not give them."""
+"""Default seconds until a quota is renewed, if the header does not state them."""
 
 
 @dataclass(frozen=True, slots=True)
 class QuotaLeft:
-    """One quota, as the headers of an answer give it; `reset_seconds` from now."""
+    """One quota from the headers of a response; `reset_seconds` from now."""
 
     remaining: float
     limit: float
@@ -33,7 +33,7 @@ class QuotaLeft:
 
 
 _Found = tuple[float, float, float | None]
-"""What is left, of how much, and the seconds until it is renewed where the headers give them."""
+"""The rest, the limit, and the seconds until renewal if stated."""
 
 
 def quota_of(headers: Mapping[str, str], now: float) -> QuotaLeft | None:
@@ -51,7 +51,7 @@ def quota_of(headers: Mapping[str, str], now: float) -> QuotaLeft | None:
 
 
 def renewed_in(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds until every quota that is spent is renewed; `None` where none is, or the headers do not give it."""
+    """Seconds until every used-up quota is renewed; `None` if none is used up, or the headers do not state it."""
     spent = [reset for remaining, _, reset in _quotas(headers, now) if not remaining and reset is not None]
     return max(spent, default=None)
 
@@ -76,7 +76,7 @@ def _structured(headers: Mapping[str, str]) -> _Found | None:
 
 
 def _found(remaining: float | None, limit: float | None, reset: float | None) -> _Found | None:
-    """A quota whose limit is given; also without it where nothing is left."""
+    """A quota with a stated limit; also one without it when nothing is left."""
     if remaining is None or not (limit or (remaining == 0 and reset is not None)):
         return None
     return remaining, limit or 1.0, reset

@@ -1,4 +1,4 @@
-"""`HealthRegistry`: what is known about every tool: facts for prices, admission of calls, what calls showed."""
+"""`HealthRegistry`: the health of all tools: facts for prices, admission of calls, results of calls."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -24,15 +24,15 @@ from .status import seconds as shown_seconds
 
 FOREVER: Final = math.inf
 FREE: Final = Admission(True, free=True)
-"""The admission to a tool that nothing is wrong with."""
+"""The admission to an unrestricted tool."""
 
 
 class HealthRegistry:
     """Health of tools and transitions, in memory; safe to use from several threads.
 
-    Reads (`success`, `pressure`, `latency`, `money`, `status`) change nothing. `record` takes in what happened,
-    `poll` what time alone changes; both call the subscribers with the targets whose prices changed, and a subscriber
-    never raises. `lease` lets processes share the probe, once per window, and `unlease` gives it back.
+    Reads (`success`, `pressure`, `latency`, `money`, `status`) change nothing. `record` applies the result of an
+    attempt, `poll` the changes by time alone; both call the subscribers with the targets whose prices changed, and a
+    subscriber must not raise. `lease` lets processes share the probe, once per window, and `unlease` releases it.
     """
 
     def __init__(
@@ -40,31 +40,31 @@ class HealthRegistry:
     ) -> None:
         self.policy = policy
         self.version = 0
-        """Grows with each change."""
+        """Incremented with each change."""
         self.known: Callable[[], Iterable[str]] | None = None
-        """The names of all tools, where they are known: then a wrong name is an error."""
+        """Returns the names of all tools, if known: then an unknown name is an error."""
         self.is_known: Callable[[str], bool] | None = None
-        """The same question for one name, where it can be answered without listing them all."""
+        """Whether one name is known, without listing all."""
         self.tools_with: Callable[[str], Iterable[str]] = lambda _: ()
         """The names of the tools with a credential."""
         self.entries = EntryTable(policy, clock)
         self._clock = clock
         self._attempts = AttemptCounter(policy, clock, seed, lambda problem: self.entries.on_problem(problem))
         self.probes = ProbeLeases(lease, unlease)
-        """Which process may probe a half-open circuit."""
+        """The leases by which one process may probe a half-open circuit."""
         self._lock = self.entries.lock
         self._now = clock.monotonic
         self._listeners: list[Callable[[frozenset[Target]], None]] = []
         self._grain_seconds = policy.circuit.half_life / GRAINS
         self._grain = math.floor(self._now() / self._grain_seconds)
-        """The number of the grain of time in which evidence counts as constant."""
+        """The number of the current time step, within which evidence is constant."""
         self._unseen = Entry(policy.circuit.half_life)
 
     def __repr__(self) -> str:
         return f"<HealthRegistry of {len(self.touched())} tools>"
 
     def use_tools(self, tool_of: Callable[[str], Tool | None], tools_with: Callable[[str], Iterable[str]]) -> None:
-        """Look tools up: what is learned belongs to their declarations, and waits to their credentials."""
+        """Set the lookups of tools: learned numbers belong to their declarations, and waits to their credentials."""
         self.entries.tool_of, self.tools_with = tool_of, tools_with
 
     # -- facts for prices --------------------------------------------------------------------------------------------
@@ -79,7 +79,7 @@ class HealthRegistry:
         return 0.0 if entry.shut(now) or entry.forbidden(now) else entry.mean(self.policy, now)
 
     def reading(self, name: str, cost: float, latency: float) -> tuple[float, float, float, float, float]:
-        """Money, latency, competence, pressure and success of a tool with such a declared cost and latency, at once."""
+        """Money, latency, competence, pressure and success of a tool with this declared cost and latency."""
         declared, entry = self.entries.lookup(name)
         if entry is None:
             return cost, latency, 1.0, 1.0, self.success(name)
@@ -99,7 +99,7 @@ class HealthRegistry:
     def last_resort_success(self, name: str) -> float:
         """As `success`, but an automatically opened circuit does not count, unless the policy fails fast.
 
-        What was tripped by hand, or is forbidden, stays unusable. One whose account is refused waits for its probe.
+        A tool that was tripped by hand or is forbidden stays unusable. One with a refused account waits for its probe.
         """
         entry, now = self.entries.find(name), self._now()
         if self.policy.fail_fast:
@@ -120,10 +120,9 @@ class HealthRegistry:
         return self.usable(name), self.usable(name, last_resort=True)
 
     def transition_success(self, source: str, target: str) -> float:
-        """1 for a transition that nothing is wrong with, less when signals make it more expensive, 0 when tripped or
-        forbidden.
+        """1 for an unrestricted transition, less when signals make it more expensive, 0 when tripped or forbidden.
 
-        Failures are the tool's, so a transition's own record does not lower this: it would be counted twice.
+        Failures count for the tool, so a transition's own record does not lower this: they would count twice.
         """
         entry = self.entries.find((source, target))
         if entry is None:
@@ -138,13 +137,13 @@ class HealthRegistry:
         return declared if readings is None else readings.latency.expected(declared)
 
     def timed(self, name: str) -> bool:
-        """Whether any attempt of a tool as it is declared has told how long it takes."""
+        """Whether a latency was measured for the tool's current declaration."""
         entry = self.entries.find(name)
         readings = entry.readings.get(self.entries.declaration(name).cost) if entry is not None else None
         return readings is not None and readings.latency.weight > 0
 
     def pressure(self, name: str) -> float:
-        """At least 1: grows near a quota or rate limit, while recovering, and by signals."""
+        """At least 1: higher near a quota or rate limit, during recovery, and by signals."""
         entry = self.entries.find(name)
         if entry is None:
             return 1.0
@@ -152,19 +151,19 @@ class HealthRegistry:
         return 1.0 if entry.forbidden(now) else entry.factor(self.policy, now)
 
     def money(self, name: str, declared: float) -> float:
-        """US dollars of an attempt: the mean of what attempts reported, else as declared."""
+        """US dollars of an attempt: the mean of the reported costs, else the declared cost."""
         entry = self.entries.find(name) if self.policy.learn else None
         readings = entry.readings.get(self.entries.declaration(name).cost) if entry is not None else None
         return declared if readings is None else readings.expected_money(declared)
 
     def competence(self, name: str) -> float:
-        """1: agents bring their own."""
+        """1 for every tool; agents have a competence of their own."""
         del name
         return 1.0
 
     def wait(self, name: str) -> float:
-        """Seconds before which the tool, or any tool with its credential, is not to be called; 0 for none."""
-        if not self.entries.restless:  # what makes anybody wait is among them
+        """Seconds until the tool, and any tool with its credential, may be called; 0 for now."""
+        if not self.entries.restless:  # every tool with a wait is among them
             return 0.0
         declared, entry = self.entries.lookup(name)
         scope = None if declared.scope is None else self.entries.scope(name)
@@ -172,7 +171,7 @@ class HealthRegistry:
         return wait if scope is None else max(wait, scope.wait(self._now()))
 
     def is_calm(self, name: str) -> bool:
-        """Whether nothing about a tool or its credential can keep a call waiting, in a quick look."""
+        """Whether certainly nothing restricts a tool or its credential; a fast check."""
         if not self.entries.restless:
             return True
         declared = self.entries.declaration(name)
@@ -180,7 +179,7 @@ class HealthRegistry:
         return declared.scope is None and (entry is None or entry.untroubled)
 
     def waits(self) -> dict[str, float]:
-        """The tools that are not to be called now -> seconds until they may."""
+        """The tools that may not be called now -> seconds until they may."""
         if not self.entries.restless:
             return {}
         with self._lock:
@@ -190,7 +189,7 @@ class HealthRegistry:
         return {name: wait for name in sorted(map(target_name, names)) if (wait := self.wait(name)) > 0}
 
     def probe_wait(self, name: str) -> float | None:
-        """Seconds until an open circuit of it may be probed; 0 where none is open, `None` for one opened by hand."""
+        """Seconds until its open circuit may be probed; 0 if none is open, `None` for one opened by hand."""
         now, found = self._now(), 0.0
         for entry in (self.entries.find(name), self.entries.scope(name)):
             wait = 0.0 if entry is None else entry.probe_wait(now)
@@ -201,7 +200,7 @@ class HealthRegistry:
 
     @property
     def accounts_refused(self) -> bool:
-        """Whether any account is refused now, in a quick look: whether `account_refused` is worth asking."""
+        """Whether any account is refused now; a fast check before `account_refused`."""
         if not self.entries.restless:
             return False
         with self._lock:
@@ -214,7 +213,7 @@ class HealthRegistry:
         return any(e.circuit.account and e.circuit.ticked(now).state is CircuitState.OPEN for e in entries)
 
     def ramp_limit(self, name: str) -> int | None:
-        """Calls at one time that a recovering tool should get: twice its successes since; `None` for no limit."""
+        """Maximum concurrent calls of a recovering tool: twice its successes since; `None` for no limit."""
         entry = self.entries.find(name)
         if entry is None or not entry.ramping(self.policy, self._now()):
             return None
@@ -233,14 +232,14 @@ class HealthRegistry:
         return replace(status, name=target_name(target))
 
     def touched(self) -> tuple[str, ...]:
-        """Names of the tools that something is known about, sorted."""
+        """Names of the tools with observations, sorted."""
         with self._lock:
             scopes = [label[len(CREDENTIAL) :] for label, _ in self.entries.items() if _is_scope(label)]
             names = self.entries.names()
         return names if not scopes else tuple(sorted({*names, *(n for s in scopes for n in self.tools_with(s))}))
 
     def touched_transitions(self) -> tuple[tuple[str, str], ...]:
-        """The transitions that something is known about, sorted."""
+        """The transitions with observations, sorted."""
         with self._lock:
             return self.entries.transitions
 
@@ -250,7 +249,7 @@ class HealthRegistry:
     def trip(self, name: str, *rest: str, to: str | None = None, reason: str | None = None) -> None:
         """Open a circuit by hand, until `restore`: `trip(tool, reason)` or `trip(a, b, reason)`, the transition.
 
-        It means every declaration of that name, in every process that shares the store.
+        It applies to every declaration of that name, in every process that shares the store.
         """
         if len(rest) > 2 or (to is not None and len(rest) > 1):
             raise InputError("trip takes a tool and a reason, or two tools and a reason.")
@@ -267,9 +266,9 @@ class HealthRegistry:
 
     @checked(InputError)
     def restore(self, name: str, to: str | None = None, *, reason: str = "") -> None:
-        """Close a circuit by hand and lift what signals and waits did to it. Its statistics stay.
+        """Close a circuit by hand and remove the effects of signals and waits. Its statistics are kept.
 
-        `reason` (why, and who says so) is shown until the circuit turns again.
+        `reason` (why, and by whom) is shown until the circuit changes again.
         """
         target = self._target(name, to)
         with self._lock:
@@ -284,9 +283,9 @@ class HealthRegistry:
     # -- admission ---------------------------------------------------------------------------------------------------
 
     def wanted_leases(self, name: str, owner: str) -> list[tuple[str, float]]:
-        """What `admit` would ask the store for: the label of each half-open circuit, and the seconds of its lease.
+        """The leases that `admit` would request: the label of each half-open circuit, and the seconds of its lease.
 
-        Where the store may be slow, `probes.ask` asks in a thread before `admit` is called.
+        If the store may be slow, `probes.ask` requests them in a thread before `admit` is called.
         """
         with self._lock:
             now = self._now()
@@ -303,7 +302,7 @@ class HealthRegistry:
     def admit(self, name: str, owner: str, last_resort: bool = False) -> Admission:
         """Whether `owner` may call the tool now; takes the one probe when a circuit is half open.
 
-        Follow it with `record(..., owner=owner)`, or with `release(name, owner)` when there is no verdict.
+        Follow it with `record(..., owner=owner)`, or with `release(name, owner)` when there is no result.
         """
         with self._lock:
             _, scope, entry = self.entries.gates(name)
@@ -322,7 +321,7 @@ class HealthRegistry:
         return admission
 
     def release(self, name: str, owner: str) -> None:
-        """Give back an admission without a verdict (a cancelled call). Safe to repeat."""
+        """Release an admission without a result (a cancelled call). Safe to repeat."""
         given_back: list[Entry] = []
         with self._lock:
             gates = [entry for entry in (self.entries.scope(name), self.entries.find(name)) if entry is not None]
@@ -356,15 +355,15 @@ class HealthRegistry:
     ) -> None:
         """Count one attempt that ended after `seconds`.
 
-        `cost` is what it reported in US dollars; `None` where it reported nothing, which counts for latency alone.
-        Refusals and caller errors leave health as it is, except that a probe which got an answer proves the tool
-        reachable. `via` is the tool whose transition led here.
+        `cost` is the reported cost in US dollars; `None` if none was reported: then it counts for latency only.
+        Refusals and caller errors do not change health, except that a probe with such a response proves that the tool
+        can be reached. `via` is the tool whose transition led here.
         """
         with self._lock:
             now, (declared, scope, entry) = self._now(), self.entries.gates(name)
             if declared.scope is not None:
                 scope = self.entries.scope_entry(name)
-            # A credential's entry counts account failures, and successes that prove it good again; nothing else.
+            # A credential's entry counts only account failures, and successes that prove that it works again.
             shared = scope is not None and (kind is FailureKind.ACCOUNT or (ok and scope.circuit != Circuit()))
             blamed = [scope] if scope is not None and kind is FailureKind.ACCOUNT else [entry]
             for each in (entry, *((scope,) if scope is not None and shared else ())):
@@ -377,7 +376,7 @@ class HealthRegistry:
                 (scope or entry).pressure = (scope or entry).pressure.asked_to_wait(now, retry_after or 0.0)
             held = owner and (entry.lease == owner or (scope is not None and scope.lease == owner))
             passed = self._end_probe(owner, entry, scope) if held else []
-        for each in passed:  # a probe that failed keeps its lease: the other processes do not try either
+        for each in passed:  # a failed probe keeps its lease, so that other processes do not probe
             self.probes.give_back(each.lease_label, owner)
         shared_too = kind is FailureKind.ACCOUNT or retry_after is not None or shared
         targets = self._sharing(name) if scope is not None and shared_too else (name,)
@@ -385,7 +384,7 @@ class HealthRegistry:
 
     @staticmethod
     def _end_probe(owner: str, *entries: Entry | None) -> list[Entry]:
-        """Give up the probes that this owner held; returns those that did not fail."""
+        """End the probes of this owner; returns those that did not fail."""
         ended = [each for each in entries if each is not None and each.lease == owner]
         for each in ended:
             each.lease = None
@@ -443,7 +442,7 @@ class HealthRegistry:
 
     @checked(InputError)
     def lift(self, target: Target, by: str = "signal") -> None:
-        """Take back what `by` did to a target."""
+        """Remove the override of `by` from a target."""
         with self._lock:
             lifted = self.entries.entry(target).overrides.pop(by, None)
         if lifted is not None:

@@ -1,4 +1,4 @@
-"""The class of a failure, and what may be done next: `classify`, and the table behind it.
+"""The class of a failure: `classify`, and the table of rules behind it.
 
 | kind | examples | health | answer |
 |---|---|---|---|
@@ -50,7 +50,7 @@ from .rules import ROWS, Classification
 Match = type[BaseException] | str | Callable[[BaseException], bool]
 """An exception type, the name of one (`"stripe.CardError"`: top package and class), or a predicate."""
 Meaning = FailureKind | str | Callable[[BaseException], Any]
-"""A kind, or a function of the error that gives one, or `None` to leave it to the next row."""
+"""A kind, or a function of the error that returns one, or `None` for the next row."""
 
 _OWN: Final[tuple[tuple[type[BaseException], FailureKind], ...]] = (
     (Unavailable, FailureKind.OUTAGE),
@@ -68,7 +68,7 @@ _MAX_LINKS: Final = 8
 
 
 class FailureTable:
-    """A project's own rows, asked before the shipped ones, in the order given. Immutable.
+    """A project's own rows, which are tried in order before the built-in ones. Immutable.
 
     FailureTable([(CardDeclined, "refusal"), ("stripe.APIConnectionError", "transient"), (is_maintenance, "outage")])
     """
@@ -77,7 +77,7 @@ class FailureTable:
         self.rows: tuple[tuple[Match, Meaning], ...] = tuple((_match(match), _meaning(kind)) for match, kind in rows)
 
     def stated(self, error: BaseException) -> FailureKind | None:
-        """What the project's rows say; `None` when they say nothing. A row that breaks is passed over."""
+        """The kind by the project's rows; `None` if none matches. A row that raises is skipped."""
         for match, meaning in self.rows:
             try:
                 if call_plain(_matches, match, error):
@@ -119,13 +119,13 @@ def _matches(match: Match, error: BaseException) -> bool:
 
 
 def classify(error: BaseException, tool: Tool, *, started: bool, table: FailureTable | None = None) -> FailureKind:
-    """The kind of a failure; total: what no row knows is a `bug`.
+    """The kind of a failure; never raises: an error that no row matches is a `bug`.
 
-    The tool's own `classify` decides first, then the project's `table`, then the framework's exceptions and the
-    shipped rows. `started` says whether the call had begun. Once a `write` or `irreversible` call has, only proof that
-    nothing happened keeps an error from being `ambiguous`: `Unavailable`, `Refused`, `RateLimited`, `CallerError`, a
-    refused connection, an HTTP answer that declines (4xx other than a timeout or a conflict), or a row of the user
-    that says refusal, caller error, or (the tool's own) outage. A write whose output is invalid did happen.
+    The tool's own `classify` decides first, then the project's `table`, then the framework's exceptions and the shipped
+    rows. `started` says whether the call had begun. Once a `write` or `irreversible` call has, only proof that nothing
+    happened keeps an error from being `ambiguous`: `Unavailable`, `Refused`, `RateLimited`, `CallerError`, a refused
+    connection, an HTTP answer that declines (4xx other than a timeout or a conflict), or a row of the user that says
+    refusal, caller error, or (the tool's own) outage. A write whose output is invalid did happen.
     """
     own = _stated_by_tool(error, tool)
     stated = own or (table or _EMPTY).stated(error)
@@ -159,7 +159,7 @@ def _stated_by_tool(error: BaseException, tool: Tool) -> FailureKind | None:
     try:
         kind = call_plain(tool.classify, error)
         return None if kind is None else FailureKind(kind)
-    except Exception:  # a row that breaks says nothing; the error itself is still classified
+    except Exception:  # a row that raises is skipped; the error itself is still classified
         return None
 
 
@@ -168,7 +168,7 @@ def _shipped(error: BaseException) -> FailureKind:
 
 
 def _decided(error: BaseException, depth: int) -> tuple[FailureKind, BaseException]:
-    """The kind by the shipped rows, and the error that says so: of a wrapper or a group, one inside."""
+    """The kind by the built-in rows, and the deciding error: for a wrapper or a group, one inside."""
     parts = parts_of(error)
     if parts:
         found = [_decided(part, depth + 1) for part in parts]
@@ -187,7 +187,7 @@ def _decided(error: BaseException, depth: int) -> tuple[FailureKind, BaseExcepti
 
 
 def kind_of_error(error: BaseException) -> FailureKind:
-    """The kind by the framework's own table alone: of an error that no tool raised."""
+    """The kind by the framework's own table alone, for an error that no tool raised."""
     return _shipped(error)
 
 
@@ -202,12 +202,12 @@ def _verdict(name: str, error: BaseException) -> Classification:
 
 
 def retryable(kind: FailureKind) -> bool:
-    """Whether the same call may be tried again as it is."""
+    """Whether the same call may be repeated unchanged."""
     return kind is FailureKind.TRANSIENT
 
 
 def counts_for_health(kind: FailureKind) -> bool:
-    """Whether a failure of this kind says something about the tool's health."""
+    """Whether a failure of this kind counts for the tool's health."""
     return kind not in ABOUT_THE_CALL
 
 
@@ -228,7 +228,7 @@ def no_error_text(output: Any) -> bool:
 def failure_of(
     error: BaseException, kind: FailureKind, tool: str, *, secrets: Iterable[str] = (), **place: Any
 ) -> Failure:
-    """The failure that an exception makes; `place` holds `id`, `call_id`, `attempt`, `step` and `at`.
+    """Make the failure of an exception; `place` has `id`, `call_id`, `attempt`, `step` and `at`.
 
     The message of a bug starts with the exception's type and ends with file and line: `KeyError: 'id' (shop.py:10)`.
     """

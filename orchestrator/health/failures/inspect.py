@@ -1,4 +1,4 @@
-"""The facts of an error of any library: its status, its texts, the errors that caused it."""
+"""Extracts facts from an error of any library: its status, its texts, the errors that caused it."""
 
 import errno
 import re
@@ -49,7 +49,7 @@ UNCERTAIN_STATUS: Final = frozenset({408, 409, 421, 423, 424, 425})
 
 
 def of_status(status: int) -> FailureKind | None:
-    """The kind of an HTTP status; `None` for one that is no error."""
+    """The kind of an HTTP status; `None` for a success."""
     if status in _STATUS:
         return _STATUS[status]
     if 400 <= status < 500:
@@ -58,7 +58,7 @@ def of_status(status: int) -> FailureKind | None:
 
 
 def status_of(error: BaseException) -> int | None:
-    """The HTTP status that an error carries, in any of the ways that client libraries carry it."""
+    """The HTTP status of an error, in any of the forms that client libraries use."""
     response = getattr(error, "response", None)
     places: tuple[Any, ...] = (
         getattr(response, "status_code", None),
@@ -101,7 +101,7 @@ def headers_of(error: BaseException) -> dict[str, str]:
 
 
 def error_words(error: BaseException) -> str:
-    """What an error says, with the body of its answer where the client (httpx, requests) has read it already."""
+    """The text of an error, with the body of its response if the client (httpx, requests) has already read it."""
     body: Any = getattr(getattr(error, "response", None), "_content", None)
     text = body[:MOST_WORDS].decode("utf-8", "replace") if isinstance(body, bytes) else ""
     try:
@@ -111,7 +111,7 @@ def error_words(error: BaseException) -> str:
 
 
 MOST_WORDS: Final = 4000
-"""Characters of a message, and of a body, that are looked at."""
+"""Maximum characters of a message, and of a body, that are examined."""
 
 ACCOUNT_TEXT: Final = re.compile(
     r"insufficient[ _]quota|insufficient credits?|credit balance is too low|out of credits?|exceeded your current quota"
@@ -123,7 +123,7 @@ ACCOUNT_TEXT: Final = re.compile(
     r"|\b401\b.*unauthori[sz]ed|unauthori[sz]ed.*\b401\b|(?:code|status|error|http)\b[^\w\n]{0,3}402\b",
     re.IGNORECASE,
 )
-"""What providers and plain HTTP servers write when a credential is refused or its credit is used up."""
+"""Messages of providers and HTTP servers for a refused credential or used-up credit."""
 
 RATE_LIMIT_TEXT: Final = re.compile(r"rate.?limit|too many requests|\b429\b", re.IGNORECASE)
 
@@ -166,9 +166,9 @@ def parts_of(error: BaseException) -> tuple[BaseException, ...]:
 
 
 def links_of(error: BaseException) -> list[BaseException]:
-    """The errors that a wrapper says it was raised for: its cause, and what client libraries keep in other places.
+    """The errors inside a wrapper: its cause, and those that client libraries keep in other attributes.
 
-    Never `__context__`: that may be an earlier error that was handled and is over.
+    Never `__context__`, which may be an earlier error that was handled.
     """
     places = (error.__cause__, getattr(error, "reason", None), getattr(error, "os_error", None))
     kept = (*places, *error.args, *parts_of(error))
@@ -176,7 +176,7 @@ def links_of(error: BaseException) -> list[BaseException]:
 
 
 def refused_connection(error: BaseException, depth: int = 0) -> bool:
-    """Whether an error says that no connection was made because the other side refused it: nothing was sent."""
+    """Whether an error proves that the connection was refused, so that nothing was sent."""
     if isinstance(error, ConnectionRefusedError) or getattr(error, "errno", None) == errno.ECONNREFUSED:
         return True
     names = names_of(type(error))
@@ -202,7 +202,7 @@ _SAME: Final = {"httpx2": "httpx", "httpcore": "httpx", "_duckdb": "duckdb", "si
 
 
 def names_of(kind: type[BaseException]) -> tuple[str, ...]:
-    """The names that rows are looked up by: `package.Class` for the type and its bases, most specific first."""
+    """The names by which rows are found: `package.Class` for the type and its bases, most specific first."""
     names: list[str] = []
     for base in kind.__mro__:
         package = base.__module__.split(".")[0]

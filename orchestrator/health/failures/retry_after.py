@@ -1,4 +1,4 @@
-"""Rate limits: whether an error is one, and how long the other side asked to wait."""
+"""Rate limits: whether an error is one, and the requested wait."""
 
 import re
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from .inspect import RATE_LIMIT_TEXT, aws_code, error_words, from_library, heade
 _THROTTLED: Final = re.compile(
     "throttl|toomanyrequests|requestlimitexceeded|throughputexceeded|slowdown", re.IGNORECASE
 )
-"""Codes by which services of AWS say it, with status 400 or 503."""
+"""Error codes of AWS for a rate limit, with status 400 or 503."""
 _MILLISECONDS: Final = ("retry-after-ms", "x-ms-retry-after-ms")
 """Headers of OpenAI and Azure."""
 _AMOUNT: Final = r"\d+(?:\.\d+)?"
@@ -29,7 +29,7 @@ _SPAN: Final = re.compile(rf"({_AMOUNT}) ?(milliseconds?|ms|s|m|h)", re.IGNORECA
 
 
 def is_rate_limit(error: BaseException) -> bool:
-    """Whether an error says that there were too many calls.
+    """Whether an error is a rate limit.
 
     `RateLimited`, status 429 (or 420), a code of AWS that means it, or a library's words where it gives no status; and
     status 403 with a time to come back at, which GitHub answers.
@@ -47,12 +47,12 @@ def is_rate_limit(error: BaseException) -> bool:
 
 
 def retry_after_of(error: BaseException, now: float | None = None) -> float | None:
-    """Seconds that the other side asked to wait; `None` where it did not say. Never negative.
+    """Seconds of the requested wait; `None` if there is none. Never negative.
 
     From `RateLimited`; a `Retry-After` header, in seconds or as an HTTP date (RFC 9110, 10.2.3), which is read against
     the answer's own `Date`, or `now` (seconds since the epoch) without one, and also in the forms that servers send
-    against the standard (`12s`, an ISO date, a time since the epoch); and of a rate limit also the time at which
-    a spent quota is renewed, by the headers, or the words of the message or the body.
+    against the standard (`12s`, an ISO date, a time since the epoch); and of a rate limit also the time at which a
+    spent quota is renewed, by the headers, or the words of the message or the body.
     """
     if isinstance(error, RateLimited):
         return _seconds(error.retry_after)

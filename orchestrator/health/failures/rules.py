@@ -31,7 +31,7 @@ Classifier = FailureKind | Callable[[Any], Classification]
 
 
 def _by_status(error: Any) -> Classification:
-    """By the status of an answer; of 429 by the words too, for a spent quota is not waited for."""
+    """By the status of a response; for 429 also by the text, because a used-up quota is not waited for."""
     status = status_of(error)
     if is_rate_limit(error):
         return ACCOUNT if _quota_spent(error) else TRANSIENT
@@ -50,7 +50,7 @@ _AWS_ACCOUNT: Final = re.compile(
 
 
 def _aws(error: Any) -> Classification:
-    """By the code first: credentials and rate limits are refused with status 400 or 403, like bad arguments."""
+    """By the error code first: AWS uses status 400 or 403 for credentials and rate limits, as for bad arguments."""
     return ACCOUNT if _AWS_ACCOUNT.match(aws_code(error)) else _by_status(error)
 
 
@@ -59,7 +59,7 @@ def _google_auth(error: Any) -> Classification:
 
 
 def _connecting(error: Any) -> Classification:
-    """By the operating system's error that caused it: a name that does not resolve, a certificate, a refusal."""
+    """By the operating system's error in its cause: a name that does not resolve, a certificate, a refusal."""
     for link in links_of(error):
         if isinstance(link, OSError) and type(link) is not OSError:
             return link
@@ -161,7 +161,7 @@ def _grpc(error: Any) -> Classification:
 
 
 def _model_client(error: Any) -> Classification:
-    """Of a client of models: refused credentials, retired models, spent quotas and limits of use are the account's.
+    """Errors of model clients: refused credentials, retired models, used-up quotas and usage limits are of the account.
 
     Usage limits are reported with 400 like bad arguments, but other arguments do not help: the text decides.
     """
@@ -320,6 +320,6 @@ _DATABASES: Final[Mapping[str, Classifier]] = {
     "duckdb.OutOfMemoryException": OUTAGE,
 }
 ROWS: Final[Mapping[str, Classifier]] = {**_BUILTIN, **_NETWORK, **_MODELS, **_DATABASES}
-"""Top package and class -> what it means."""
+"""Top package and class -> its rule."""
 
 __all__ = ["ROWS", "Classification", "Classifier", "status_of"]

@@ -1,4 +1,4 @@
-"""The signals that hold now, and what they do to prices."""
+"""The active signals, and their effects on prices."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -9,11 +9,11 @@ from orchestrator.health import Target
 from .signal import Signal, WinningSignal, arbitrate
 
 BY = "monitors"
-"""Under this name the winning signal of a target acts on health."""
+"""The origin under which the winning signal of a target is applied to health."""
 
 
 class PriceModifiers(Protocol):
-    """Where signals act on prices; `HealthRegistry` is one."""
+    """What applies signals to prices; `HealthRegistry` is one."""
 
     def reweight(self, target: Target, factor: float, seconds: float, reason: str = "", by: str = "signal") -> None:
         """Multiply a price for a while."""
@@ -24,7 +24,7 @@ class PriceModifiers(Protocol):
         ...
 
     def lift(self, target: Target, by: str = "signal") -> None:
-        """Take that back."""
+        """Remove both."""
         ...
 
 
@@ -37,32 +37,32 @@ class _Held:
 class SignalBoard:
     """Holds signals until they expire; one per target acts.
 
-    `reweight` and `forbid` without a run act on health; with a run, and `approve` and `halt`, they are the engine's to
-    carry out, which is called with every signal that newly wins.
+    `reweight` and `forbid` without a run are applied to health. Those with a run, `approve` and `halt` are carried out
+    by the engine, which is called with every new winning signal.
     """
 
     def __init__(self, weights: PriceModifiers) -> None:
         self._weights = weights
         self.held: dict[tuple[str, str, str, str], _Held] = {}
-        """The signals that may still hold."""
+        """The signals that may be active."""
         self._acting: dict[tuple[str, str], Signal] = {}
 
     def post(self, signals: tuple[Signal, ...], now: float) -> tuple[WinningSignal, ...]:
-        """Take signals in at `now` (monotonic seconds); the verdicts whose winner is new."""
+        """Add signals at `now` (monotonic seconds); returns the new winners."""
         for signal in signals:
             self.held[_key(signal)] = _Held(signal, now + signal.ttl)
         return self._settle(now)
 
     def sweep(self, now: float) -> tuple[WinningSignal, ...]:
-        """Remove expired signals; the verdicts whose winner is new because another went."""
+        """Remove expired signals; returns the signals that win instead."""
         return self._settle(now)
 
     def holding(self, now: float) -> tuple[Signal, ...]:
-        """The signals that hold, in a fixed order."""
+        """The active signals, in a fixed order."""
         return tuple(self.held[key].signal for key in sorted(self.held) if now < self.held[key].until)
 
     def forget_run(self, run_id: str) -> None:
-        """Drop the signals about a run that is over."""
+        """Drop the signals about an ended run."""
         for key in [key for key in self.held if key[0] == run_id]:
             del self.held[key]
         for place in [place for place in self._acting if place[0] == run_id]:
@@ -110,6 +110,6 @@ def _place(signal: Signal) -> tuple[str, str]:
 
 
 def _same(one: Signal, other: Signal) -> bool:
-    """Whether a signal repeats one: only its words or the time it holds may differ."""
+    """Whether a signal repeats another: only its reason and duration may differ."""
     near = abs(one.factor - other.factor) <= 0.25 * one.factor
     return _key(one) == _key(other) and one.action is other.action and near

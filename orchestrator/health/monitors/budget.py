@@ -23,7 +23,8 @@ class BudgetLimits:
 
 
 class BudgetMonitor:
-    """Halts a run that has spent its budget, and all runs when the day's is spent; warns at `warn_at` of it.
+    """Halts a run that has used up its budget, and all runs when the day's budget is used up; warns at the share
+    `warn_at`.
 
     Limits of a run default to its own budget, then to the policy's; those of a day to the policy's `max_spend_per_day`.
     """

@@ -17,9 +17,9 @@ from .signal import Signal
 class HealthChecks:
     """Calls each tool's health check every `interval` seconds.
 
-    A check fails by raising, or by a false value other than `None`. That counts like a failed call; a passing check
-    lets an open circuit probe at once. Checks of one round run side by side, each for at most `timeout` seconds of
-    real time.
+    A check fails by raising, or by a false value other than `None`. That counts like a failed call; after a passing
+    check an open circuit may be probed at once. Checks of one round run concurrently, each for at most `timeout`
+    seconds of real time.
     """
 
     woken_by: ClassVar[tuple[type[Event], ...]] = ()
@@ -32,7 +32,7 @@ class HealthChecks:
         self._due = 0.0
 
     async def watch(self, facts: MonitorFacts) -> Iterable[Signal]:
-        """No signals: what a check finds becomes the tool's health."""
+        """Returns no signals: the results of checks change the tool's health."""
         if facts.now < self._due:
             return ()
         self._due = facts.now + self.interval
@@ -43,7 +43,7 @@ class HealthChecks:
         return ()
 
     async def _check(self, tool: Tool, facts: MonitorFacts) -> str | None:
-        """What is wrong; `None` when nothing is."""
+        """The problem; `None` if the check passes."""
         check = tool.health_check
         if check is None:
             return None

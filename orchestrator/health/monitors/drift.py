@@ -1,4 +1,4 @@
-"""`Drift`: agents that are no longer what they were."""
+"""`Drift`: agents whose outcomes or costs have changed."""
 
 from collections.abc import Iterable
 from typing import ClassVar, Protocol
@@ -12,11 +12,11 @@ from .signal import Signal
 
 
 class Drifted(Protocol):
-    """What was found of an agent; `orchestrator.selection.DriftSignal` is one."""
+    """A detected drift; `orchestrator.selection.DriftSignal` is one."""
 
     @property
     def agent(self) -> str:
-        """Its name."""
+        """The name of the agent."""
         ...
 
     @property
@@ -31,24 +31,23 @@ class Drifted(Protocol):
 
     @property
     def message(self) -> str:
-        """What was found, in one line."""
+        """The drift in one line."""
         ...
 
 
 class Learns(Protocol):
-    """Who finds drift while learning; a `Selector` does."""
+    """What detects drift while learning, such as a `Selector`."""
 
     def signals(self) -> Iterable[Drifted]:
-        """What was found since this was last asked."""
+        """The drift detected since the last call."""
         ...
 
 
 class Drift:
     """Reports agents whose outcomes, costs or use of tools drift from their own history.
 
-    One whose outcomes got worse is more expensive by `factor` for `ttl` seconds, until the record that counts less from
-    now on has been made again; what got more expensive or slower has its price from what calls cost and take, and is
-    reported only.
+    An agent whose outcomes got worse is more expensive by `factor` for `ttl` seconds, until its reduced record has new
+    outcomes. Higher costs and latencies already change its price and are only reported.
     """
 
     interval = 5.0

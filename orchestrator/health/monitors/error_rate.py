@@ -1,4 +1,4 @@
-"""`ErrorRate`: a tool that fails often, seen before its circuit opens."""
+"""`ErrorRate`: a tool that fails often, detected before its circuit opens."""
 
 from collections import deque
 from collections.abc import Iterable

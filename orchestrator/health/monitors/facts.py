@@ -30,14 +30,14 @@ DAY = 86_400
 
 
 class MonitoredHealth(Protocol):
-    """The part of `HealthRegistry` that monitors may read and report to."""
+    """The part of `HealthRegistry` that monitors may use."""
 
     def status(self, name: str, to: str | None = None) -> ToolHealth:
         """The health of a tool or transition."""
         ...
 
     def touched(self) -> tuple[str, ...]:
-        """The tools that something is known about."""
+        """The tools with observations."""
         ...
 
     def record_check(self, name: str, ok: bool, message: str = "") -> None:
@@ -47,7 +47,7 @@ class MonitoredHealth(Protocol):
 
 @dataclass(slots=True)
 class RunFacts:
-    """A run that continues, as monitors see it. Read it; it is kept by the hub."""
+    """A live run as monitors see it. Read-only; the hub updates it."""
 
     run_id: str
     goal: str
@@ -69,13 +69,13 @@ class RunFacts:
     """Monotonic seconds when it began to wait."""
 
     def seconds(self, now: float) -> float:
-        """Seconds at work: the time of a person does not count for the run."""
+        """Seconds of the run, without those in which a person was asked."""
         return (now if self.asked_at is None else self.asked_at) - self.began
 
 
 @dataclass(slots=True)
 class DailySpend:
-    """What all runs spent since midnight UTC."""
+    """US dollars and calls of all runs since midnight UTC."""
 
     day: int = 0
     usd: float = 0.0
@@ -84,17 +84,17 @@ class DailySpend:
     """Of calls, one after another."""
 
     def begin(self, time: float) -> None:
-        """Start again when a day is over; `time` in seconds since the epoch."""
+        """Start again on a new day; `time` in seconds since the epoch."""
         if int(time // DAY) != self.day:
             self.day, self.usd, self.calls, self.seconds = int(time // DAY), 0.0, 0, 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class MonitorFacts:
-    """Handed to `watch`."""
+    """The argument of `watch`."""
 
     events: tuple[Event, ...]
-    """What happened since the last look, oldest first; empty when only time passed."""
+    """The events since the last call, oldest first; empty when only time has passed."""
     now: float
     """Monotonic seconds."""
     time: float
@@ -105,27 +105,27 @@ class MonitorFacts:
     policy: Policy
     today: DailySpend
     in_thread: Callable[[Callable[[], Any]], Awaitable[Any]] = asyncio.to_thread
-    """Runs something that blocks, beside the event loop."""
+    """Runs a blocking function outside the event loop."""
 
     def ended(self) -> Iterable[CallEnded]:
-        """The attempts that ended since the last look, without those that were cancelled or asked a person."""
+        """The attempts that ended since the last call, without those that were cancelled or asked a person."""
         ended = (event for event in self.events if isinstance(event, CallEnded))
         return (event for event in ended if not event.cancelled and not event.asked)
 
 
 class Monitor(Protocol):
-    """A watcher: `watch` is called beside the work, after events and at least every `interval` seconds.
+    """An observer: `watch` is called in the background, after events and at least every `interval` seconds.
 
-    An `async def` shares the event loop with the work and must not block; a plain `def` runs in a thread and may.
-    `woken_by`, a tuple of types of events, and a method `wakes(event) -> bool` say which events it looks at at once;
-    the others it sees when it next does.
+    An `async def` shares the event loop with the runs and must not block; a plain `def` runs in a thread and may.
+    `woken_by`, a tuple of event types, and a method `wakes(event) -> bool` select the events after which it is called
+    at once; the others are passed with the next call.
     """
 
     name: str
     interval: float
 
     def watch(self, facts: MonitorFacts) -> Any:
-        """The signals to raise: an iterable of `Signal`, or something awaitable that gives one."""
+        """The signals to raise: an iterable of `Signal`, or an awaitable of one."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""`MonitorHub`: runs monitors in the background, isolated from runs: a slow or broken one delays nothing."""
+"""`MonitorHub`: runs monitors in the background, isolated from runs: a slow or failing monitor delays nothing."""
 
 import asyncio
 import inspect
@@ -25,19 +25,19 @@ from .signal import WHOLE_RUN, Signal, WinningSignal, arbitrate
 
 T = TypeVar("T")
 MAX_BACKLOG: Final = 1024
-"""Events that a slow monitor may be behind; the oldest are dropped."""
+"""Length of a monitor's event queue; when it is full, the oldest events are dropped."""
 MONITOR_TIMEOUT: Final = 10.0
-"""Seconds that one look may take."""
+"""Time-out of one call of a monitor, in seconds."""
 _OURS: Final = (SignalRaised, ProblemReported)
-"""What monitors themselves cause: otherwise they would wake each other for ever."""
+"""Events that monitors cause; these wake no monitor, because monitors would wake each other forever."""
 
 
 class MonitorHub:
     """A sink of events that wakes each monitor in a task of its own.
 
-    `on_verdict` is called with each signal that newly wins its target; `on_problem` with a monitor's name and its
-    error, once until it works again. Neither may raise. Looks are bounded by `patience` seconds; a monitor that is
-    slow misses the oldest events, never the work its time.
+    `on_verdict` is called with each new winning signal; `on_problem` with a monitor's name and its error, once until it
+    works again. Neither may raise. A call of a monitor may take `patience` seconds; a slow monitor misses the oldest
+    events and does not delay runs.
     """
 
     def __init__(
@@ -68,29 +68,29 @@ class MonitorHub:
         self._watchers = [_Watcher(monitor, self) for monitor in self.monitors]
         self._woken_by: dict[type[Event], tuple[_Watcher, ...]] = {}
         self.loop: asyncio.AbstractEventLoop | None = None
-        """Where the monitors watch."""
+        """The event loop of the monitors."""
         renew_after_fork(self)
 
     @property
     def today(self) -> DailySpend:
-        """What all runs spent since midnight UTC; keep it to begin a new process with."""
+        """The spending of all runs since midnight UTC; can be passed on to a new process."""
         return self._fold.today
 
     def after_fork(self) -> None:
-        """In a forked child: the event loop that watched is the parent's."""
+        """In a forked child: drop the parent's event loop and tasks."""
         self.loop = None
 
     def start(self) -> None:
-        """Begin, in the running event loop, unless they run in another one that continues."""
+        """Start the monitors in the running event loop, unless they run in another live one."""
         loop = asyncio.get_running_loop()
         if self.loop is not None and (self.loop is loop or self.loop.is_running()):
-            return  # one loop watches for all
+            return  # one loop is enough
         self.loop = loop
         for watcher in self._watchers:
             watcher.start(loop)
 
     async def stop(self) -> None:
-        """End every watcher, and wait until they have."""
+        """Stop every monitor, and wait until they have ended."""
         self.loop = None
         await asyncio.gather(*(watcher.stop() for watcher in self._watchers))
 
@@ -101,7 +101,7 @@ class MonitorHub:
         kind = type(event)
         if kind is RunEnded:
             self.board.forget_run(event.run_id)
-        if kind is Progressed:  # tokens: too frequent, and they say nothing about health
+        if kind is Progressed:  # tokens: frequent and irrelevant for health
             return
         for watcher in self._watchers:
             watcher.events.append(event)
@@ -111,13 +111,13 @@ class MonitorHub:
         for watcher in woken:
             try:
                 asked = watcher.asks is None or watcher.asks(event)
-            except Exception:  # it sees the event at its next look
+            except Exception:  # it gets the event with its next call
                 asked = True
             if asked:
                 watcher.wake_up()
 
     def active_signals(self, run_id: str) -> tuple[Signal, ...]:
-        """The winning signals that hold for a run and that its engine carries out; ask when it starts."""
+        """The active signals for a run that the engine carries out; read when the run starts."""
         if not self.board.held:
             return ()
         holding = [signal for signal in self.board.holding(self._clock.monotonic()) if signal.run_id in ("", run_id)]
@@ -128,9 +128,9 @@ class MonitorHub:
         )
 
     def gate(self, tool: Tool, run_id: str, values: Mapping[str, Any]) -> tuple[Signal, ...]:
-        """What keeps a write from beginning: signals that stand, and what monitors with a `gate` say of its values.
+        """The signals that prevent the start of a write: active ones, and those of monitors with a `gate`.
 
-        A monitor that breaks says nothing.
+        A monitor that raises is ignored.
         """
         run = self._fold.runs.get(run_id)
         keeping = (SignalAction.HALT, SignalAction.FORBID, SignalAction.APPROVE)
@@ -150,7 +150,7 @@ class MonitorHub:
         return tuple(found)
 
     def facts(self, events: tuple[Event, ...]) -> MonitorFacts:
-        """What a monitor sees now."""
+        """The facts for a monitor now."""
         return MonitorFacts(
             events=events,
             now=self._clock.monotonic(),
@@ -164,7 +164,7 @@ class MonitorHub:
         )
 
     def post(self, signals: Iterable[Signal]) -> None:
-        """Apply signals; returns those that newly won."""
+        """Apply signals; returns the new winners."""
         for verdict in self.board.post(tuple(signals), self._clock.monotonic()):
             self._on_verdict(verdict)
 
@@ -174,7 +174,7 @@ class MonitorHub:
         self.post([_signed(signal, monitor) for signal in found])
 
     async def look_in_thread(self, monitor: Monitor, facts: MonitorFacts) -> "asyncio.Task[Any] | None":
-        """As `look`, in a thread; one that takes too long is returned, for a thread cannot be ended."""
+        """As `look`, in a thread; after a time-out the running thread is returned, because it cannot be ended."""
         task = asyncio.ensure_future(_awaited(self._in_thread(lambda: call_plain(_listed, monitor, facts))))
         # signals after the time-out are ignored
         task.add_done_callback(lambda late: late.cancelled() or late.exception())
@@ -189,11 +189,11 @@ class MonitorHub:
         return None
 
     def trouble(self, monitor: Monitor, error: BaseException) -> None:
-        """Report what broke."""
+        """Report an error."""
         self._on_problem(monitor.name, error)
 
     async def pause(self, wake: asyncio.Event, seconds: float) -> None:
-        """Wait for something to happen, at most `seconds`."""
+        """Wait for an event, at most `seconds`."""
         try:
             await self._clock.wait_for(wake.wait(), None if math.isinf(seconds) else seconds)
         except TimeoutError:
@@ -207,7 +207,7 @@ class _Watcher:
     def __init__(self, monitor: Monitor, hub: MonitorHub) -> None:
         self._monitor = monitor
         self.asks: Any = getattr(monitor, "wakes", None)
-        """Whether the monitor wants to look at an event at once; `None`: at each."""
+        """Whether an event wakes the monitor; `None`: every event does."""
         self._hub = hub
         self.events: deque[Event] = deque(maxlen=MAX_BACKLOG)
         self._wake: asyncio.Event | None = None
@@ -218,7 +218,7 @@ class _Watcher:
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._task is not None and not self._task.done():
-            self._task.cancel()  # its event loop no longer runs
+            self._task.cancel()  # its event loop is closed
         self._loop, self._wake = loop, asyncio.Event()
         if self.events:
             self._wake.set()
@@ -240,7 +240,7 @@ class _Watcher:
         return kinds is None or kind in kinds
 
     def wake_up(self) -> None:
-        """Look soon; from any thread."""
+        """Wake the monitor; callable from any thread."""
         wake, loop = self._wake, self._loop
         if wake is None or loop is None or wake.is_set() or loop.is_closed():
             return
@@ -276,7 +276,7 @@ class _Watcher:
 
 
 def check_monitors(monitors: Iterable[Any]) -> tuple[Monitor, ...]:
-    """The monitors, if they are some. Raises `DefinitionError` for what is none, and for a name used twice."""
+    """Validate monitors. Raises `DefinitionError` for an object that is no monitor, and for a name used twice."""
     found: list[Monitor] = []
     names: set[str] = set()
     for monitor in monitors:

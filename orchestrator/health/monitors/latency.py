@@ -1,4 +1,4 @@
-"""`Latency`: a tool that has become slow by its own standards."""
+"""`Latency`: a tool that has become slow compared with its own history."""
 
 from collections import deque
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""`Outage`: a tool that cannot be reached, seen before its circuit opens."""
+"""`Outage`: a tool that cannot be reached, detected before its circuit opens."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -15,8 +15,9 @@ from .signal import Signal
 class Outage:
     """Makes a tool more expensive after a few outages in a row, and reports every open circuit to people.
 
-    A failure that only configuration can end (a refused account, 403) is reported too. The factor is small: it turns
-    the choice between near equals, while a tool that is worth the risk is used until its circuit opens.
+    A failure that only a change of configuration can end (a refused account, 403) is reported too. The factor is small:
+    it changes the choice between tools of nearly equal price, while a much cheaper tool is used until its circuit
+    opens.
     """
 
     interval = 5.0

@@ -1,4 +1,4 @@
-"""`Progress`: a run that goes in circles, or stands still."""
+"""`Progress`: a run that repeats itself, or makes no progress."""
 
 from collections.abc import Iterable
 from typing import ClassVar
@@ -16,8 +16,8 @@ class Progress:
 
     A tool whose own `retries`, or whose policy's, allow more calls than that gets them.
 
-    A run in which nothing happens for `still` seconds is reported to people; it is halted when no call is in flight
-    either, for then nothing will ever happen. A run that waits for a person does neither.
+    A run without events for `still` seconds is reported to people; it is halted if no call is in flight, because then
+    no event will follow. A run that waits for a person is ignored.
     """
 
     interval = 5.0

@@ -1,4 +1,4 @@
-"""`Quota`: declared limits of calls, kept before the other side enforces them."""
+"""`Quota`: declared limits of calls, enforced before the server does."""
 
 import math
 from collections import deque
@@ -15,8 +15,8 @@ from .signal import Signal
 
 
 class Quota:
-    """Makes a tool more expensive as its quota is used up, and forbids it when it is spent, until a call falls out of
-    the time.
+    """Makes a tool more expensive as its quota is used up, and forbids it when the quota is exhausted, until a call
+    leaves the time window.
 
     Quota({"geocode": (100, 60)}): a hundred calls in any sixty seconds. Counts this process's attempts.
     """

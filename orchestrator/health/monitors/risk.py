@@ -16,9 +16,9 @@ from .signal import Signal
 class Risk:
     """Demands approval of a write whose price or amount is above `limit`, or whose risk is at least `risk`.
 
-    `limit` is in US dollars and defaults to the policy's `approve_above`; `amounts` are the keys that hold one. A tool
-    with `approval=True` needs approval anyway and is ignored. It is asked before each write begins (`gate`), so no
-    write can slip through before the signal.
+    `limit` is in US dollars and defaults to the policy's `approve_above`; `amounts` are the keys that contain an
+    amount. A tool with `approval=True` needs approval anyway and is ignored. Its `gate` is called before each write, so
+    no write starts before the signal.
     """
 
     interval = 60.0
@@ -76,7 +76,7 @@ class Risk:
         return ""
 
     def _amount(self, names: tuple[str, str], value: Any) -> float | None:
-        """The amount that an input holds: itself a number, or an object or mapping with one under such a name."""
+        """The amount in an input: a number, or an object or mapping with one under such a name."""
         if set(names) & set(self._amounts) and isinstance(value, int | float) and not isinstance(value, bool):
             return float(value)
         held: list[Any] = [

@@ -1,4 +1,4 @@
-"""`Signal`: what a monitor reports; and the rule by which one of several wins."""
+"""`Signal`: the report of a monitor; and the rule by which one of several wins."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from orchestrator.core.enums import SignalAction
 from orchestrator.core.errors import DefinitionError
 
 WHOLE_RUN: Final = "*"
-"""The target of a signal about a run, or with an empty `run_id` about all runs, rather than about a tool."""
+"""The target of a signal about a run, or with an empty `run_id` about all runs, not about a tool."""
 
 SEVERITY: Final = {
     SignalAction.HALT: 4,
@@ -23,7 +23,9 @@ SEVERITY: Final = {
 @checked_init()
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """What a monitor says about a tool, a transition (two tools) or a run. Raises `DefinitionError` for nonsense."""
+    """A monitor's report about a tool, a transition (two tools) or a run. Raises `DefinitionError` for invalid
+    fields.
+    """
 
     target: str | tuple[str, str]
     kind: str
@@ -35,9 +37,9 @@ class Signal:
     """For `reweight`: multiplies the price; at least 1."""
     reason: str = ""
     monitor: str = ""
-    """Who says so; filled in by the hub."""
+    """The name of the monitor; set by the hub."""
     ttl: float = 60.0
-    """Seconds for which it holds, unless it is raised again."""
+    """Seconds for which it is active, unless it is raised again."""
     run_id: str = ""
     """The run that it is about; empty: all of them."""
 
@@ -60,13 +62,13 @@ class Signal:
 
     @property
     def label(self) -> str:
-        """Its target for people."""
+        """The name of its target for people."""
         return self.target if isinstance(self.target, str) else " -> ".join(self.target)
 
 
 @dataclass(frozen=True, slots=True)
 class WinningSignal:
-    """Which signal about a target acts, and which ones it beat."""
+    """The signal about a target that acts, and the ones it beat."""
 
     winner: Signal
     beaten: tuple[Signal, ...] = ()
@@ -80,8 +82,8 @@ def rank(signal: Signal) -> tuple[float, int, float, str, str]:
 def arbitrate(signals: Iterable[Signal]) -> tuple[WinningSignal, ...]:
     """For each target (and run) the one signal that acts; sorted by run and target.
 
-    The highest priority wins; of equals the more severe: halt, forbid, approve, reweight, none; then the larger
-    factor; then the monitor's name. A signal that asks for nothing (`none`) is for people, and beats none that acts.
+    The highest priority wins; of equals the more severe: halt, forbid, approve, reweight, none; then the larger factor;
+    then the monitor's name. A signal with the action `none` is for people and beats no other.
     """
     groups: dict[tuple[str, str], list[Signal]] = {}
     for signal in signals:
