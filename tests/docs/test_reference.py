@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import tomllib
 
 import pytest
 from pydantic import BaseModel
@@ -35,6 +36,16 @@ def test_every_option_and_method_is_in_the_reference() -> None:
     assert not set(AgentOptions.__annotations__) - named
     assert not set(inspect.signature(Orchestrator).parameters) - named
     assert not {name for name in RunContext.__abstractmethods__ if not name.startswith("_")} - named
+
+
+def test_the_versions_of_python_are_those_of_the_distribution() -> None:
+    """One list for people who install, one for tools that read the distribution's metadata."""
+    project = tomllib.loads((catalog_root() / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    prefix = "Programming Language :: Python :: "
+    declared = [each.removeprefix(prefix) for each in project["classifiers"] if each.startswith(f"{prefix}3.")]
+    page = (catalog_root() / "docs" / "how-to" / "install.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| (3\.\d+) \|", page, re.MULTILINE) == declared
+    assert project["requires-python"] == f">={declared[0]}"
 
 
 def stated_defaults(section: str) -> dict[str, str]:

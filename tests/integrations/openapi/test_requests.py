@@ -205,11 +205,11 @@ async def test_an_error_has_the_words_of_the_server_and_no_secret(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KEY", "hush")
-    server.status, server.body = 422, b'{"detail": "no such colour"}'
+    server.status, server.body = 409, b'{"detail": "no such colour"}'
     schemes = {"securitySchemes": {"key": {"type": "apiKey", "in": "query", "name": "k"}}}
     outcome = await called({**described(server, security=[{"key": []}]), "components": schemes})
     assert server.asked[0][0] == "/x?k=hush"
-    assert [failure.message for failure in outcome.failures] == ["GET /x: 422 Unprocessable Entity: no such colour"]
+    assert [failure.message for failure in outcome.failures] == ["GET /x: 409 Conflict: no such colour"]
 
 
 async def test_a_redirect_to_another_origin_is_not_sent_the_secret(
