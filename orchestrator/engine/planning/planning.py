@@ -49,6 +49,8 @@ class Planned:
     """The agents that could take part, with their scores."""
     waits: Mapping[str, float] = field(default_factory=dict[str, float])
     """Tool -> seconds before it can be called, if known."""
+    latencies: Mapping[str, float] = field(default_factory=dict[str, float])
+    """Tool -> seconds that its `latency=` function gave for the inputs at hand."""
     problem: Problem | None = None
     """The solved problem, with the facts that hold for this run only."""
 
@@ -70,10 +72,11 @@ def solve(
     fail fast: the last usable alternative is never ejected.
     """
     cone, known = view.cone(problem.goal), NOBODY
+    latencies = latencies_of_inputs(view, problem.goal, values) if cone.timed else {}
     if cone.agents:
         known = cast(runtime, view, problem.goal, values, turn, problem.unusable)
     if cone.agents or cone.timed or allowed or waits is not NO_WAITS:
-        special = special_facts(runtime, view, problem.goal, values, allowed, known)
+        special = special_facts(runtime, view, problem.goal, latencies, allowed, known)
         special |= waits.applied(lambda name: special.get(name) or runtime.prices.facts(name))
         problem = replace(problem, unusable={**waits.refused, **problem.unusable}, facts=special)
     taken_down = cone if recorded else None
@@ -81,7 +84,9 @@ def solve(
     if planned.route is None and not runtime.policy.fail_fast:
         revived = _last_resort(runtime, cone.tools, problem)
         planned = with_last_resort(planned, revived, partial(_revived, runtime, view, problem, taken_down))
-    return planned if known is NOBODY and waits is NO_WAITS else replace(planned, cast=known, waits=waits.seconds)
+    if known is NOBODY and waits is NO_WAITS and not latencies:
+        return planned
+    return replace(planned, cast=known, waits=waits.seconds, latencies=latencies)
 
 
 def with_last_resort(
@@ -153,7 +158,7 @@ def special_facts(
     runtime: Runtime,
     view: GraphRevision,
     goal: tuple[str, ...],
-    values: Mapping[str, Any],
+    latencies: Mapping[str, float],
     allowed: Set[str],
     known: Cast,
 ) -> dict[str, PriceFacts]:
@@ -161,7 +166,7 @@ def special_facts(
     allowed.
     """
     facts = dict(known.facts)
-    for name, seconds in latencies_of_inputs(view, goal, values).items():
+    for name, seconds in latencies.items():
         facts[name] = replace(facts.get(name) or runtime.prices.facts(name), latency=seconds)
     for name in sorted(allowed & view.cone(goal).names) if allowed else ():
         base = facts.get(name) or runtime.prices.facts(name)
@@ -267,6 +272,8 @@ def route_facts(runtime: Runtime, view: GraphRevision, planned: Planned, revisio
         facts["last_resort"] = True
     if planned.waits:
         facts["waits"] = dict(planned.waits)
+    if planned.latencies:
+        facts["latencies"] = dict(planned.latencies)
     if planned.route is not None:
         facts |= {
             "tools": list(planned.route.tools),

@@ -1,6 +1,7 @@
 """Planning from the current state of a run: expired values, conditions, the route, and the record of the decision."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from orchestrator.core.enums import DecisionKind, Effect
@@ -107,6 +108,24 @@ def _announce(run: Run, limited: Collection[str]) -> None:
             slots.withdraw(state.run_id)
 
 
+def replan_by_latencies(run: Run) -> None:
+    """Plan again where new values determine the latency of a tool that depends on its inputs.
+
+    A decision is recorded if that changes the route.
+    """
+    if run.plan is None or run.route is None:
+        return
+    known = planning.latencies_of_inputs(run.view, run.state.goal, run.values.values)
+    new = sorted(name for name in known.keys() - run.plan.latencies.keys() if name not in run.state.done)
+    if not new:
+        return
+    found = plan_for(run, run.state).route
+    if found is None or found.tools == tuple(name for name in run.route.tools if name not in run.state.done):
+        run.use(replace(run.plan, latencies=known))
+    else:
+        replan(run, DecisionKind.BRANCH, f"the latency of {', '.join(new)} for its inputs is now known", subject=new[0])
+
+
 def follow_graph(run: Run) -> None:
     """Plan on the newest revision; calls in flight continue."""
     view = run.runtime.graph.view()
@@ -190,4 +209,4 @@ async def _check_condition(run: Run, tool: Tool, inputs: Mapping[str, Any]) -> N
     run.emit(ConditionChecked(**run.stamp(), tool=tool.name, holds=holds))
 
 
-__all__ = ["check_conditions", "follow_graph", "plan_for", "replan"]
+__all__ = ["check_conditions", "follow_graph", "plan_for", "replan", "replan_by_latencies"]

@@ -9,9 +9,10 @@ from orchestrator.core.events import ToolExcluded
 from orchestrator.core.route import Impasse, Route, Step
 from orchestrator.engine.planning.agents import NOBODY
 from orchestrator.engine.planning.demand_model import ask_what_is_demanded
-from orchestrator.engine.planning.replan import check_conditions, follow_graph, replan
+from orchestrator.engine.planning.replan import check_conditions, follow_graph, replan, replan_by_latencies
 from orchestrator.engine.planning.selection import newly_demanded
 from orchestrator.engine.run import Run
+from orchestrator.graph.revision import Cone
 
 from .executor import StepExecutor
 from .result import Done, Failed, InvalidEffect, NeedsApproval, NeedsPerson, NotStarted, StepResult, Uncertain
@@ -247,7 +248,7 @@ class StepScheduler:
                     self._reroute(
                         f"{name} is done after all"
                     )  # its outputs were not part of the plan while it was uncertain
-                elif replan and (self._checked or self.run.cast is not NOBODY):
+                elif replan and (self._checked or self.run.cast is not NOBODY or self._cone().timed):
                     self._branch()
             case Failed(reason, usable_later):
                 if not usable_later:
@@ -288,12 +289,17 @@ class StepScheduler:
         else:
             self._demand()
 
+    def _cone(self) -> Cone:
+        return self.run.view.cone(self.run.state.goal)
+
     def _demand(self) -> None:
         """Choose the agent of a later step again when new values determine its demand."""
         run = self.run
         key = "" if run.state.reached or run.open else newly_demanded(run)
         if key:
             replan(run, DecisionKind.BRANCH, f"what is demanded for {key} is now known", subject=key)
+        elif not (run.state.reached or run.open) and self._cone().timed:
+            replan_by_latencies(run)
 
     def _apply_health(self) -> None:
         """Plan again at once when a tool of the remaining route went down."""

@@ -23,6 +23,7 @@ def check_plan(context: ReplayContext, decision: Decision) -> list[Finding]:
     found = _answers(context, decision)
     if decision.kind is DecisionKind.BRANCH:
         known = decision.subject in context.state.conditions or decision.subject in _agent_keys(context)
+        known = known or decision.subject in decision.facts.get("latencies", ())
         found += [] if known else [Finding("condition", f"{decision.subject} is known", "it was never asked")]
     if "prices" not in decision.facts:
         return found + _left_over(context)

@@ -366,6 +366,28 @@ async def test_latency_as_a_function_of_the_inputs_decides_without_learning() ->
         assert orc.replay(long.run_id).agrees
 
 
+@pytest.mark.parametrize("learn", [True, False])
+async def test_a_latency_that_depends_on_a_later_value_decides_when_that_is_there(learn: bool) -> None:
+    def sized(text: str) -> float:
+        return 0.1 * len(text)
+
+    tools = [
+        Tool(lambda q: "x" * q, name="load", gives="text"),
+        Tool(lambda text: "small", name="small", gives="out", latency=sized),
+        Tool(lambda text: "large", name="large", gives="out", latency=1.0),
+        Tool(lambda out: out, name="last", gives="done"),
+    ]
+    async with Orchestrator(tools, policy=Policy(learn=learn), clock=FakeClock(), monitors=()) as orc:
+        for size, value in ((2, "small"), (100, "large")):
+            outcome = await orc.run("done", {"q": size})
+            assert outcome.value == value
+            branches = [d for d in outcome.decisions if d.kind is DecisionKind.BRANCH]
+            assert [d.subject for d in branches] == (["small"] if value == "large" else [])
+            assert orc.replay(outcome.run_id).agrees
+        assert "the latency of small for its inputs is now known" in branches[0].reason
+        assert branches[0].candidates[1].price == pytest.approx((branches[0].price or 0) + 0.01, abs=0.003)
+
+
 async def test_candidates_of_a_route_are_routes_and_the_chosen_one_is_the_cheapest() -> None:
     tools = [
         Tool(lambda q: 1, name="first", gives="a", cost=0.01),
