@@ -226,7 +226,7 @@ class Orchestrator(Registration, RecordedRuns):
     @checked(InputError)
     async def cancel(self, run_id: str, reason: str = "cancelled") -> Outcome[Any]:
         """Stop a run: reads at once, a write in flight when it has finished; effects are undone or listed."""
-        self._runtime.runs.check_open()
+        self._open()
         return await resuming.cancel(self._runtime, run_id, reason)
 
     @checked(InputError)

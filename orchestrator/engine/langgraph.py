@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 from typing_extensions import TypedDict
 
 from orchestrator.core.enums import Status
-from orchestrator.core.errors import InputError
+from orchestrator.core.errors import InputError, OwnershipLost
 from orchestrator.core.events import Event
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.process.loops import cancelled_once
@@ -68,7 +68,21 @@ class Nodes:
     async def node(self, phase: Phase, state: Mapping[str, Any]) -> dict[str, Any]:
         """Run one phase, or all that are left where no further step is allowed; interrupts where the run waits for a
         person.
+
+        Where another process has taken the run over, this waits for the outcome that it records, and continues where
+        that process died or left a question.
         """
+        try:
+            return await self._phase(phase, state)
+        except OwnershipLost:
+            found = await self._find(state["run_id"])
+            if isinstance(found, Outcome):
+                return self._over(found)
+            again = Phase.ESCALATE if found.state.status is Status.WAITING else Phase.PLAN
+            return await self.node(again, state)
+
+    async def _phase(self, phase: Phase, state: Mapping[str, Any]) -> dict[str, Any]:
+        """As `node`. Raises `OwnershipLost` where another process has taken the run over."""
         found = await self._find(state["run_id"])
         while isinstance(found, Run) and (outcome := await _driven_elsewhere(found)) is not None:
             found, phase = (
@@ -131,7 +145,7 @@ def _watch(run: Run) -> None:
             start(run, Phase.ESCALATE)
             dismiss(run)
 
-    if run.state.status is Status.RUNNING:
+    if run.state.status is Status.RUNNING and not run.fenced:
         task = asyncio.create_task(end(), name=f"left:{run.state.run_id}")
         run.runtime.deadlines.add(task)
         task.add_done_callback(run.runtime.deadlines.discard)
@@ -218,16 +232,23 @@ async def _drive_on(run: Run, phase: Phase) -> Phase:
     async def work() -> Phase:
         return await PHASES[phase](run)
 
-    task = asyncio.create_task(work())
+    task = run.phase = asyncio.create_task(work())
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
+        if run.fenced:
+            here = asyncio.current_task()
+            if here is None or not here.cancelling():
+                raise OwnershipLost(f"another process has taken over the run {run.state.run_id!r}") from None
+            raise
         run.scope.cancel("its caller left")
         with cancelled_once(), contextlib.suppress(Exception, asyncio.CancelledError):
             following = await run.runtime.clock.wait_for(task, run.runtime.policy.patience)
             await drive(run, following)
         note_end(run, run.final or end_as_it_stands(run))
         raise
+    finally:
+        run.phase = None
 
 
 def _finished(run: Run) -> Outcome[Any]:

@@ -131,6 +131,8 @@ class Run:
         """The exception of the last failure."""
         self.final: Outcome[Any] | None = None
         self.task: asyncio.Task[Outcome[Any]] | None = None
+        self.phase: asyncio.Task[Any] | None = None
+        """The phase that a compiled graph drives now."""
         self.recovered = False
         """Whether the run was restored from its record."""
         self.watches: list[asyncio.Task[None]] = []
@@ -185,8 +187,9 @@ class Run:
         self.scope.cancel(reason)
 
     def _stop(self) -> None:
-        if self.task is not None:
-            self.task.cancel()
+        for task in (self.task, self.phase):
+            if task is not None:
+                task.cancel()
 
     def own(self, token: int | None) -> None:
         """Write with this fencing token from now on."""

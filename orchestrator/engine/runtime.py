@@ -103,6 +103,10 @@ class Tracing(Protocol):
 class Observers(Protocol):
     """Background work that is informed when runs start, record and end. Every call returns at once, except `learn`."""
 
+    def start(self) -> None:
+        """Start the background work, such as the heartbeat, for runs in the running event loop."""
+        ...
+
     def begun(self, run: Any) -> None:
         """A run has started: signals that are active already apply to it too."""
         ...

@@ -76,6 +76,7 @@ def _nodes(
 
     async def start_run(state: Mapping[str, Any]) -> Run:
         runtime.runs.check_open()
+        runtime.observers.start()
         view = runtime.graph.view()
         given = {**fixed, **{key: state[key] for key in read if key in state and _is_given(view, key, state[key])}}
         checked = check_inputs(view, given)
@@ -102,6 +103,7 @@ async def _found(runtime: Runtime, run_id: str) -> Run | Outcome[Any]:
     """The run of a node, or its outcome. Raises `NotYet` while another process drives it."""
     if live_run(runtime, run_id) is None:  # the node of a live run ends with that run
         runtime.runs.check_open()
+    runtime.observers.start()
     found = await live_or_recorded(runtime, run_id)
     if isinstance(found, Run | Outcome):
         return found

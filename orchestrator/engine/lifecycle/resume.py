@@ -114,18 +114,25 @@ class DrivenElsewhere(InputError):
 
 async def repeat_calls(runtime: Runtime, run_id: str) -> Outcome[Any]:
     """Continue a waiting run whose process is gone, without an answer: its calls are made again and ask again."""
-    async with runtime.runs.turn(run_id):
-        run = live_run(runtime, run_id)
-        if run is None:
-            run = await recover(runtime, run_id)
-            if run is None:
-                raise DrivenElsewhere(run_id)
-            withdraw_questions(run)
-            await stop_waiting(run)
-            start(run, Phase.PLAN)
-        else:
-            enlist(run)
-    return await join(run)
+    found = await in_turn(runtime, run_id, lambda _: _called_again(runtime, run_id))
+    return found if isinstance(found, Outcome) else await _joined(runtime, found)
+
+
+async def _called_again(runtime: Runtime, run_id: str) -> Outcome[Any] | Run:
+    """The run whose calls are made again, or its outcome where it has ended."""
+    found = await live_or_recorded(runtime, run_id)
+    if isinstance(found, Outcome):
+        return found
+    if isinstance(found, Run):
+        enlist(found)
+        return found
+    run = await recover(runtime, run_id)
+    if run is None:
+        raise DrivenElsewhere(run_id)
+    withdraw_questions(run)
+    await stop_waiting(run)
+    start(run, Phase.PLAN)
+    return run
 
 
 async def _shown(runtime: Runtime, run_id: str, live: Run | None) -> str | None:
