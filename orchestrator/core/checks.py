@@ -1,4 +1,4 @@
-"""Checks of what users give: names of tools, keys, goals, runs and labels; numbers; outputs, for `ensure=`."""
+"""Checks of user input: names of tools, keys, goals, runs and labels; numbers; outputs, for `ensure=`."""
 
 import math
 import unicodedata

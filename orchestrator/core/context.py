@@ -25,10 +25,10 @@ class SubCall:
     """Why it may not be made now: the member is down, or the budget is used up; empty if it may."""
 
     def ended(self, error: Exception | None = None, *, usd: float = 0.0, of: Any = None) -> None:
-        """It ended, with an error or none; `usd` is what it cost, and `of` the member that it was a call of."""
+        """Note its end, with an error or none; `usd`: its cost; `of`: the member whose call it was."""
 
     def dropped(self) -> None:
-        """It was cancelled, or it waits for a person: it counts neither as a success nor as a failure."""
+        """Note that it was cancelled or waits for a person: neither a success nor a failure."""
 
 
 class RunContext(ABC, Generic[Deps]):
@@ -82,7 +82,7 @@ class RunContext(ABC, Generic[Deps]):
         """
 
     def inputs_of(self, goal: "str | Goal[Any]") -> Mapping[str, tuple[Any, bool]]:
-        """What `reach` takes for a goal: key -> its type and whether it is required. These keys no tool gives.
+        """The inputs of `reach` for a goal, which no tool gives: key -> its type and whether it is required.
 
         Raises `InputError` for a key that nothing in the graph gives or needs. Outside a run the result is empty.
         """
@@ -152,8 +152,8 @@ class RunContext(ABC, Generic[Deps]):
         del name, value
 
     def kept(self, name: str) -> Any:
-        """What `keep` recorded under a name in this step of this run; `None` when nothing was. It outlives attempts,
-        questions and, in a durable store, the process.
+        """The data that `keep` recorded under a name in this step of this run; `None` if there is none. It survives
+        attempts, questions and, in a durable store, the process.
         """
         del name
 

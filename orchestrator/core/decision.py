@@ -10,7 +10,7 @@ from .route import Candidate
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Decision:
-    """One decision of a run. Deterministic: `facts` and the records before it are all that it was made from."""
+    """One decision of a run. It was made only from its `facts` and the records before it."""
 
     id: str
     kind: DecisionKind
@@ -25,7 +25,7 @@ class Decision:
     price: float | None = None
     """US dollars of what was chosen, where it has a price."""
     facts: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """What it was made from, beside the records before it; enough to make it again."""
+    """The facts that it was made from, apart from the records before it; enough to recompute it."""
 
     def __repr__(self) -> str:
         """One line, without the candidates and the facts."""
@@ -33,7 +33,7 @@ class Decision:
         return f"<Decision {self.id} {self.kind} {self.chosen}{why}>"
 
     def chose_agent(self, name: str) -> bool:
-        """Whether it chose this agent for a step, whose demand its facts hold."""
+        """Whether it chose this agent for a step; its facts contain the demand."""
         return self.kind is DecisionKind.SELECT and self.chosen == name and "demand" in self.facts
 
     @property

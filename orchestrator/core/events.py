@@ -22,7 +22,7 @@ WITHDRAWN: Final = "withdrawn"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """What every event has."""
+    """The fields of every event."""
 
     run_id: str
     at: float
@@ -55,19 +55,20 @@ class RunStarted(Event):
     not_resumable: tuple[str, ...] = ()
     """The keys whose values cannot be stored."""
     turn: int = 0
-    """The turn of its choices of agents, which decides what is drawn; 0 where no agent could take part."""
+    """The exploration round of its agent selection; 0 if no agent can take part."""
     probe: bool = False
     """Whether unproven agents may be tried in this run."""
     dial: float | None = None
-    """What the caller preferred, from 0 (cheapest) to 1 (best); the recorded policy includes it."""
+    """The caller's dial, from 0 (cheapest) to 1 (best); included in the recorded policy."""
     constraints: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """`Constraints.to_json()`: which agents may be used."""
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     tainted: tuple[str, ...] = ()
     """Inputs that derive from a value that a model provided in the parent run."""
     child_ids: int = 1
-    """How the ids of its child runs are made: 1 with seven hexadecimal digits of the digest of their inputs, which many
-    children of one goal can share, 2 with 32."""
+    """Format of the ids of its child runs: 1 with seven hexadecimal digits of the digest of their inputs, which many
+    children of one goal can share; 2 with 32.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +123,7 @@ class CallEnded(Event):
     gives: tuple[str, ...] = ()
     """The keys it gave, where it succeeded."""
     kept: tuple[str, ...] = ()
-    """Of `gives`, the keys that had no value before: the first value of a key stays."""
+    """The keys of `gives` that had no value before: the first value of a key is kept."""
     cost: float = 0.0
     """US dollars."""
     usage: Mapping[str, float] = field(default_factory=dict[str, float])
@@ -181,7 +182,7 @@ class PartEnded(Event):
     tool: str
     """The agent whose call that was."""
     part: str
-    """What was called."""
+    """The name of the called member or tool."""
     kind: PartKind
     seconds: float
     ok: bool
@@ -209,7 +210,7 @@ class ToolExcluded(Event):
     tool: str
     reason: str
     over_budget: bool = False
-    """Whether what is left of the budget is the reason."""
+    """Whether the rest of the budget is the reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -384,9 +385,9 @@ class WorkJudged(Event):
 
     tool: str
     keys: tuple[str, ...]
-    """What the work gave."""
+    """The key that the work gave."""
     by: str
-    """Who judged."""
+    """The name of the judge."""
     good: bool | None = None
     """`None`: there was no usable judgement."""
     weight: float = 0.0

@@ -20,18 +20,18 @@ class Failure:
     """From 1."""
     step: str = ""
     retry_after: float | None = None
-    """Seconds that the other side asked to wait."""
+    """Seconds of the server's `Retry-After`."""
     rate_limited: bool = False
     error_type: str = ""
     """Such as `httpx.ReadTimeout`."""
     status: int | None = None
-    """HTTP status, where there was one."""
+    """HTTP status, if any."""
     traceback: str = ""
     at: float = 0.0
     """Seconds since the epoch."""
 
     def __str__(self) -> str:
-        """The class and what happened: `bug: KeyError: 'missing' (shop.py:10)`."""
+        """The class and the message: `bug: KeyError: 'missing' (shop.py:10)`."""
         return f"{self.kind}: {self.message}"
 
     def __repr__(self) -> str:

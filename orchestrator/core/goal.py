@@ -26,7 +26,7 @@ class Goal(Generic[V]):
     keys: tuple[str, ...]
     demotions: tuple["Goal", ...]
     providable: tuple[str, ...]
-    if TYPE_CHECKING:  # no field: whoever stores a goal by its fields stores no class
+    if TYPE_CHECKING:  # no field, so that a stored goal contains no class
         value_type: Any
         """Checked against the key's type when a run begins; values have the key's own type. `None` after storage."""
 
@@ -55,7 +55,7 @@ class Goal(Generic[V]):
 
     @classmethod
     def of(cls, goal: "str | Goal[Any] | Iterable[str]") -> "Goal[Any]":
-        """A goal from what a caller wrote: a key, several, or a goal."""
+        """Make a goal of a caller's argument: a key, several keys, or a goal."""
         if isinstance(goal, Goal):
             return goal
         return _goal_of_key(goal) if type(goal) is str else Goal(goal)
@@ -116,7 +116,9 @@ class Budget:
 
     @classmethod
     def of(cls, budget: "Budget | float | None") -> "Budget":
-        """A budget from what a caller wrote; a plain number is US dollars. Raises `InputError` for nonsense."""
+        """Make a budget of a caller's argument; a plain number is US dollars. Raises `InputError` for an invalid
+        one.
+        """
         if budget is None:
             return UNLIMITED
         return (
@@ -126,13 +128,13 @@ class Budget:
         )
 
     def given(self) -> dict[str, float]:
-        """The limits that there are, by name."""
+        """The given limits by name."""
         limits = {"usd": self.usd, "seconds": self.seconds, "calls": self.calls}
         return {name: limit for name, limit in limits.items() if limit is not None}
 
     @classmethod
     def from_json(cls, data: Mapping[str, float | None]) -> "Budget":
-        """The budget of a record; a limit that is not in it is none."""
+        """The budget of a record; a missing limit is no limit."""
         usd, seconds, calls = data.get("usd"), data.get("seconds"), data.get("calls")
         if usd is seconds is calls is None:
             return UNLIMITED

@@ -1,4 +1,4 @@
-"""`Outcome`: how a run ended, and everything that led there."""
+"""`Outcome`: how a run ended, with its calls, failures and decisions."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -27,7 +27,7 @@ class NoRoute(OrchestratorError):
 
 
 class UnknownGoal(NoRoute, InputError):
-    """Nothing gives or needs a key of the goal, and nobody provides it: misspelt, most likely."""
+    """No tool gives or needs a key of the goal, and it is no input: it is probably misspelt."""
 
 
 class Escalated(OrchestratorError):
@@ -76,7 +76,7 @@ class Outcome(Generic[V]):
     impasse: Impasse | None = None
     """Why no goal was reached, or what the run waits for."""
     children: "tuple[Outcome, ...]" = ()
-    """Outcomes of the child runs that calls of this run reached for, in the order in which they ended."""
+    """Outcomes of the child runs of this run's calls, in the order in which they ended."""
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     questions: tuple[Any, ...] = ()
     """What a person is asked, while the run waits."""
@@ -86,16 +86,17 @@ class Outcome(Generic[V]):
     """Actual US dollars."""
     seconds: float = 0.0
     usage: Mapping[str, float] = field(default_factory=dict[str, float])
-    """Tokens, pages and whatever else the calls reported; `control_tokens` and `control_repairs` are what the control
-    plane used besides: tokens of its model, and calls that repaired an answer."""
+    """Tokens, pages and other usage that the calls reported; `control_tokens` and `control_repairs` are those of the
+    control plane: tokens of its model, and calls that repaired an answer.
+    """
     error: BaseException | None = field(default=None, compare=False)
     """The exception of the last failure, in the outcome that the run itself returned; it is never stored."""
     llm_calls: int = 0
-    """Model calls of the control plane, repairs not counted; the work of agents is not among them."""
+    """Model calls of the control plane, without repairs and without calls of agents."""
 
     @property
     def value(self) -> V:
-        """The value of the goal that was reached (a mapping where it has several keys).
+        """The value of the reached goal (a mapping if it has several keys).
 
         Raises `Escalated` when no goal was reached, or the run still waits.
         """
@@ -111,13 +112,13 @@ class Outcome(Generic[V]):
         return cast("V", self.values[keys[0]] if len(keys) == 1 else {key: self.values[key] for key in keys})
 
     def portable(self) -> "Outcome[V]":
-        """The outcome without what only this process has: the exception, and what the route beat."""
+        """The outcome without the data that only this process has: the exception, and the route's alternatives."""
         route = None if self.route is None else replace(self.route, explain=None)
         children = tuple(child.portable() for child in self.children)
         return replace(self, route=route, children=children, error=None)
 
     def without_values(self, keep: Collection[str] = ()) -> "Outcome[V]":
-        """The portable outcome with the values of these keys alone, for what remembers runs that have ended."""
+        """The portable outcome with the values of these keys only, for the memory of ended runs."""
         made = self.portable()
         values = {key: value for key, value in self.values.items() if key in keep}
         return replace(made, values=values, children=tuple(child.without_values() for child in made.children))

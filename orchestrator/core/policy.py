@@ -1,4 +1,4 @@
-"""`Policy`: the weights of the one price, and the limits of healing. TOML files under `policies/`."""
+"""`Policy`: the weights of the price, and the limits of healing. TOML files under `policies/`."""
 
 import tomllib
 import warnings
@@ -59,7 +59,7 @@ class CircuitPolicy(Settings):
 
 
 class Retries(Settings):
-    """How often and how soon a transient failure is tried again, and what healing may cost altogether."""
+    """The number and the back-off of retries, and the budget of retries and fallbacks."""
 
     attempts: int = Field(default=2, ge=0, le=100)
     """Retries of one step after its first attempt, if the tool sets no `retries`."""
@@ -124,7 +124,7 @@ class Policy(Settings):
     `async` a crash may repeat reads.
     """
     keep_values: bool = False
-    """Whether the stored values of a run stay when it has ended."""
+    """Whether the stored values of a run are kept after its end."""
     circuit: CircuitPolicy = CircuitPolicy()
     retries: Retries = Retries()
 
@@ -142,7 +142,7 @@ class Policy(Settings):
 
     @classmethod
     def from_record(cls, data: Mapping[str, Any]) -> Self:
-        """A policy as a record holds it, whatever version or subclass wrote it: fields unknown here are left out."""
+        """The policy of a record of any version or subclass: fields that are unknown here are ignored."""
         return cls.model_validate({name: value for name, value in data.items() if name in cls.model_fields})
 
     @classmethod
@@ -184,7 +184,7 @@ class Policy(Settings):
 
 
 def _problems(kind: type[BaseModel], error: ValidationError) -> list[tuple[list[str], str]]:
-    """Where and what was wrong, field by field."""
+    """The invalid fields, each with its place and the problem."""
     found: list[tuple[list[str], str]] = []
     for item in error.errors(include_url=False):
         location = [str(part) for part in item["loc"]]
@@ -214,7 +214,7 @@ def _explain(kind: type[Policy], path: Path, text: str, error: ValidationError) 
 
 
 def _part(kind: type[BaseModel], name: str) -> tuple[list[str], type[BaseModel]]:
-    """Where the part of a policy stands whose class has this name, and that class; the policy itself for any other."""
+    """The location and class of the policy's part whose class has this name; the policy itself for any other name."""
     for field, info in kind.model_fields.items():
         part = info.annotation
         if isinstance(part, type) and issubclass(part, BaseModel) and part.__name__ == name:

@@ -1,4 +1,4 @@
-"""Price formulas: facts about a tool in, US dollars out. Sums are made in whole picodollars (`picodollars`)."""
+"""Price formulas: from facts about a tool to US dollars. Prices are added in whole picodollars (`picodollars`)."""
 
 import math
 from abc import ABC, abstractmethod
@@ -57,13 +57,13 @@ def price_by(pricing: Pricing, facts: PriceFacts) -> int | None:
         usd = pricing(facts)
     except (DefinitionError, KeyboardInterrupt):
         raise
-    except BaseException as error:  # `SystemExit` too: a pricing ends no process
+    except BaseException as error:  # `SystemExit` too: a pricing must not end the process
         raise DefinitionError(f"The pricing raised {type(error).__name__} for {facts.tool!r}: {error}") from error
     return picodollars(usd, facts.tool)
 
 
 class Formula(ABC):
-    """A pricing by numbers: called with facts like any other, or with the numbers themselves, which is quicker."""
+    """A pricing that can be called with facts like any other, or with the numbers themselves, which is faster."""
 
     def __call__(self, facts: PriceFacts) -> float:
         """The price in US dollars."""
@@ -99,7 +99,7 @@ class WeightedFormula(Formula):
         """US dollars; `attempts` is pressure / success, the expected number of attempts that are paid."""
 
     def terms(self, facts: PriceFacts) -> dict[str, float]:
-        """What step, money, time, risk and quality are worth in US dollars, before any is multiplied."""
+        """The terms of step, money, time, risk and quality in US dollars, before multiplication."""
         return {
             "step": self.step_cost,
             "money": facts.money,
@@ -110,7 +110,7 @@ class WeightedFormula(Formula):
 
 
 class QualityOnce(WeightedFormula):
-    """The formula in force: attempts are paid until one succeeds, the quality of the answer counts once."""
+    """The current formula: attempts are paid until one succeeds, the quality of the answer counts once."""
 
     name = "quality_once"
 
@@ -121,7 +121,7 @@ class QualityOnce(WeightedFormula):
 
 
 class QualityPerAttempt(WeightedFormula):
-    """The formula of records that name none: quality is multiplied by the attempts, as money is."""
+    """The formula of records that name none: quality is multiplied by the number of attempts, like money."""
 
     name = "quality_per_attempt"
 
@@ -133,7 +133,7 @@ class QualityPerAttempt(WeightedFormula):
     def usd(
         self, money: float, latency: float, risk: float, competence: float, pressure: float, success: float
     ) -> float:
-        """In the order of operations of the records, so that their prices come out to the picodollar."""
+        """In the order of operations of the old records, so that their prices are reproduced to the picodollar."""
         if success <= 0:
             return math.inf
         return self.price(money, latency, risk, competence, 1.0) * pressure / success  # type: ignore[no-any-return]
@@ -145,9 +145,9 @@ def standard(policy: Policy) -> WeightedFormula:
     price = (step_cost + money + time_value * latency + risk_value * risk) * pressure / success
             + quality_value * (1 - competence)
 
-    Dividing by the probability of success is no heuristic: for independent alternatives tried one after another until
-    one succeeds, ascending cost/p minimises the expected cost (Mitten, Operations Research, 1960). Where a success has
-    a loss q of its own, the same interchange argument gives cost/p + q.
+    The division by the probability of success is exact: for independent alternatives tried one after another until one
+    succeeds, ascending cost/p minimises the expected cost (Mitten, Operations Research, 1960). If a success has a loss
+    q of its own, the same interchange argument gives cost/p + q.
     """
     return QualityOnce(policy)
 
@@ -180,7 +180,7 @@ PRICINGS: Final[dict[str, Callable[[Policy], Pricing]]] = {
     QualityPerAttempt.name: QualityPerAttempt,
     _SelfHealingRouter.name: self_healing_router,
 }
-"""The pricings that a policy may name; `standard` is the one in force, records name it exactly."""
+"""The pricings that a policy may name; `standard` is the current formula, which records name exactly."""
 
 
 def formula_name(policy: Policy) -> str:

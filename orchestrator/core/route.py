@@ -14,7 +14,7 @@ CONDITION_FALSE: Final = "its condition does not hold"
 
 @dataclass(frozen=True, slots=True)
 class StartedFrom:
-    """What a started tool was started from: the support of its outputs."""
+    """The inputs and the transition of a started tool: the support of its outputs."""
 
     keys: tuple[str, ...]
     """The keys it took."""
@@ -37,7 +37,7 @@ class Problem:
     """Tool -> why this run may not start it."""
     unusable_transitions: Mapping[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
     facts: Mapping[str, PriceFacts] = field(default_factory=dict[str, PriceFacts])
-    """Facts that hold for this run only (an agent under this run's demand), in place of the shared ones."""
+    """Facts that hold for this run only (an agent under this run's demand), instead of the shared ones."""
     may_abandon: frozenset[str] = frozenset()
     """Completed effects that a person allowed the run to abandon although they cannot be undone."""
 
@@ -83,7 +83,7 @@ class Route:
     steps: tuple[Step, ...]
     """In an order in which they may run one after another."""
     pico: int
-    """The true price in picodollars: shared steps once, plus the undoing of what the route abandons."""
+    """The true price in picodollars: shared steps once, plus the undo costs of abandoned effects."""
     bound_pico: int
     """No plan can be cheaper than this."""
     abandons: tuple[str, ...] = ()
@@ -92,7 +92,7 @@ class Route:
     """Revision of the graph that it was planned on."""
     explain: Callable[[], Sequence["Alternative"]] | None = field(default=None, compare=False, repr=False)
     not_storable: tuple[str, ...] = field(default=(), compare=False)
-    """Keys, provided or given by effects, that cannot be stored: only the process that began the run can continue."""
+    """Inputs and outputs of effects that cannot be stored: only the process that started the run can continue it."""
 
     @classmethod
     def lazy(
@@ -104,7 +104,7 @@ class Route:
         revision: int,
         explain: Callable[[], Sequence["Alternative"]] | None,
     ) -> "Route":
-        """A route that abandons nothing, of which the tools are known and the steps are made when first asked for."""
+        """A route without abandoned effects, whose steps are built on first access."""
         route = object.__new__(cls)
         known = {"goal": goal, "tools": tools, "pico": pico, "bound_pico": pico, "revision": revision}
         known |= {"explain": explain, "_make_steps": steps}
@@ -202,13 +202,13 @@ class Impasse:
     blame: tuple[Blame, ...]
     """A smallest set of unusable tools that, working again, would open a route."""
     reason: str = ""
-    """What happened, if it is not only a missing route: an ambiguous effect, a used-up budget, a missing approval."""
+    """The reason, if it is not only a missing route: an ambiguous effect, a used-up budget, a missing approval."""
     kind: str = "no_route"
     """`no_route`, `unknown_goal`, `ambiguous`, `approval`, `budget`, `question`, `progress` or `cancelled`."""
     question: str | None = None
-    """What a person is asked."""
+    """The question to a person."""
     answer_type: str = ""
-    """The name of the type that the answer has, where the question says."""
+    """The name of the answer's type, if stated."""
     at_hand: Mapping[str, str] = field(default_factory=dict[str, str])
     """Keys at hand -> the name of their type (and size)."""
     offers: tuple[LesserGoal, ...] = ()
@@ -218,7 +218,7 @@ class Impasse:
     effects: Mapping[str, str] = field(default_factory=dict[str, str])
     """Tools whose effects stand -> `undoable`, `standing` or `uncertain`."""
     budget_left: Mapping[str, float] = field(default_factory=dict[str, float])
-    """`usd`, `seconds`, `calls` that remain, where there is a limit."""
+    """Remaining `usd`, `seconds` and `calls`, if there is a limit."""
     run_id: str = ""
     subject: str | None = None
     """The tool that an approval, a question or an uncertain effect is about."""
@@ -279,7 +279,7 @@ class Impasse:
 
 
 NAMED = 5
-"""Names that a message lists before it counts the rest."""
+"""Maximum number of names in a message."""
 
 
 def _some(names: Sequence[str]) -> str:

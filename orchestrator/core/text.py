@@ -1,7 +1,7 @@
-"""Text for people on a terminal: foreign text made harmless, amounts and durations made short.
+"""Text for people: sanitises foreign text, formats amounts and durations.
 
-Names, errors, questions and values come from tools, models and documents: hostile input. A control character could
-move the cursor, rewrite a line or change the colours, and a direction mark could make a line read backwards.
+Names, errors, questions and values come from tools, models and documents: hostile input. A control character could move
+the cursor, rewrite a line or change the colours, and a direction mark could make a line read backwards.
 """
 
 import math
@@ -47,7 +47,7 @@ def plain(text: object, limit: int | None = None) -> str:
 
 
 def plain_lines(text: object) -> str:
-    """`text` made harmless with its line breaks and tabs kept."""
+    """`text` sanitised, with its line breaks and tabs."""
     return _clean(str(text).replace("\r\n", "\n"), keep="\n\t")
 
 

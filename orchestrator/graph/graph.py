@@ -1,4 +1,4 @@
-"""`ToolGraph`: the tools of an orchestrator and the edges between them, live; `view()` is a revision of it."""
+"""`ToolGraph`: the mutable graph of an orchestrator's tools and edges; `view()` returns an immutable revision."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 
 FEW, MANY = 64, 4096
-"""A revision is made from the last where so few tools changed since, and the log of changes is not that long."""
+"""Limits of changes up to which a revision is derived from the last one."""
 
 
 class EdgeWeights(Protocol):
-    """What gives the edges of `ToolGraph.nx` their weight: a `PriceTable`."""
+    """The source of the edge weights of `ToolGraph.nx`: a `PriceTable`."""
 
     def weight(self, node: ToolSpec, source: str | None = None, transition_cost: float = 0.0) -> float:
         """Price in US dollars of starting `node` by the transition from `source`; `inf` when it is down."""
@@ -63,11 +63,11 @@ class ToolGraph:
         self._transitions = Transitions()
         self._key_types = KeyTypes()
         self._view: GraphRevision | None = None
-        """The current revision, where it was made already."""
+        """The current revision, if it exists already."""
         self._last: GraphRevision | None = None
-        """The last revision made; `_log` says what has changed since."""
+        """The last revision; `_log` has the changes since."""
         self._before: GraphRevision | None = None
-        """The one before, kept so that it is freed at the next change and not during a plan."""
+        """The revision before, kept so that it is freed at the next change and not during a plan."""
         self._log: list[str] = []
         self._asked = False
         """Whether the current revision is in use."""
@@ -91,7 +91,7 @@ class ToolGraph:
 
     @property
     def tools(self) -> Mapping[str, Tool]:
-        """The tools by name, as they are at any time."""
+        """A live view of the tools by name."""
         return MappingProxyType(self._tools)
 
     def __repr__(self) -> str:
@@ -124,7 +124,7 @@ class ToolGraph:
 
     @checked()
     def remove(self, name: str | Tool) -> Tool:
-        """Take a tool out, with its transitions. Raises `DefinitionError` when there is none of that name.
+        """Remove a tool with its transitions. Raises `DefinitionError` for an unknown name.
 
         A tool that started only through these transitions does not start until it is connected again.
         """
@@ -137,7 +137,7 @@ class ToolGraph:
 
     @checked()
     def replace(self, tool: Tool) -> Tool:
-        """Put `tool` in place of the one of its name, whose transitions it takes over. Returns the old one.
+        """Replace the tool with the same name, whose transitions are kept; returns the old one.
 
         Raises `DefinitionError` when there is none of that name, or a key does not fit.
         """
@@ -155,7 +155,7 @@ class ToolGraph:
     @contextmanager
     @checked()
     def override(self, tool: Tool) -> Generator[Tool]:
-        """Within the block, `tool` stands in place of the one of its name."""
+        """Within the block, `tool` replaces the one with its name."""
         old = self.replace(tool)
         try:
             yield tool
@@ -271,9 +271,9 @@ class ToolGraph:
         self._changed(tool.name)
 
     def _changed(self, *names: str) -> None:
-        """Note the tools that were changed. If the previous revision is in use, the next one is made at once.
+        """Note changed tools. If the previous revision is in use, the next one is built at once.
 
-        So the change pays for it, not the first plan after it; a batch of changes pays for one.
+        So the change bears the cost, not the first plan after it; a batch of changes builds one revision.
         """
         self.revision += 1
         self._log += names
@@ -292,7 +292,7 @@ class ToolGraph:
         self._followers.add(follower)
 
     def on_change(self, listener: Callable[[], None]) -> None:
-        """Call a function after each change; it must return at once and raise nothing."""
+        """Call a function after each change; it must return at once and must not raise."""
         self._listeners.append(listener)
 
     def _known(self, name: str | Tool) -> str:

@@ -1,4 +1,4 @@
-"""`HealthFacts`: what prices read of health, and its values where no health is tracked."""
+"""`HealthFacts`: the facts of health that prices use, and their values without tracked health."""
 
 from collections.abc import Iterable, Mapping
 from typing import Protocol, runtime_checkable
@@ -37,7 +37,7 @@ class HealthFacts(Protocol):
 
 
 class NoHealthFacts(HealthFacts):
-    """`HealthFacts` where nothing ever fails: everything is as declared."""
+    """`HealthFacts` without failures: all values are as declared."""
 
     @override
     def success(self, name: str) -> float:
@@ -93,12 +93,12 @@ class HealthFactsInOneRead(HealthFacts, Protocol):
 
 
 def transition_name(source: str, target: str) -> str:
-    """How a transition is named in records and explanations."""
+    """The name of a transition in records and explanations."""
     return f"{source} -> {target}"
 
 
 class RecordedHealthFacts(NoHealthFacts):
-    """`HealthFacts` out of a record: replay prices with it alone."""
+    """`HealthFacts` from a record, for replay."""
 
     def __init__(self, facts: Mapping[str, PriceFacts], otherwise: float = 0.0) -> None:
         self._facts = facts

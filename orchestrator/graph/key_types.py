@@ -1,4 +1,4 @@
-"""`KeyTypes`: what each tool takes and gives, key by key, and whether these types fit."""
+"""`KeyTypes`: the types that tools take and give, by key, and whether they fit."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ class _Key:
 
 
 class KeyTypes:
-    """The annotations of every key. A key is consistent when whatever gives it fits whatever takes it."""
+    """The annotations of every key. A key is consistent when every given type fits every taken one."""
 
     def __init__(self) -> None:
         self._keys: dict[str, _Key] = {}
@@ -61,7 +61,7 @@ class KeyTypes:
                 entry.known = None
 
     def forget(self, tool: Tool) -> None:
-        """Leave out the annotations of a tool."""
+        """Remove the annotations of a tool."""
         for side, annotated in (("given", list(tool.gives.items())), ("taken", _taken(tool))):
             for key, annotation in annotated:
                 entry = self._keys[key]

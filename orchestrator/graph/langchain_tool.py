@@ -1,4 +1,4 @@
-"""LangChain tools as callables of the graph, and the other way round: schemas and injected arguments are kept."""
+"""LangChain tools as callables of the graph, and tools as LangChain tools; schemas and injected arguments are kept."""
 
 import uuid
 from collections.abc import Callable, Mapping
@@ -67,7 +67,7 @@ def parameters_of(tool: "BaseTool") -> tuple[dict[str, Any], list[str]]:
 
 
 def _injected(tool: "BaseTool") -> Any:
-    """What LangGraph would inject; `None` for a tool without such arguments."""
+    """The arguments that LangGraph would inject; `None` for a tool without any."""
     from langgraph.prebuilt.tool_node import ToolNode
 
     found: Any = ToolNode([tool])._injected_args[tool.name]  # pyright: ignore[reportPrivateUsage]

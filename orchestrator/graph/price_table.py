@@ -1,4 +1,4 @@
-"""The one price of every tool by every transition, kept up to date: `PriceTable`."""
+"""`PriceTable`: the current price of every tool by every transition."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -42,7 +42,7 @@ class HasView(Protocol):
 
 
 KEEP_CHANGES: Final = 100_000
-"""Changes that are remembered; who is further behind takes everything for changed."""
+"""Length of the log of changes; a reader that is further behind treats everything as changed."""
 
 _Entry = tuple[ToolSpec, float, float, float, float, float, int | None]
 """ToolSpec, money, latency, competence, pressure, success, picodollars without transition."""
@@ -89,9 +89,9 @@ class PriceTable:
             self.untouched_success = self._health.success("")
 
     def invalidate(self, names: Iterable[str]) -> None:
-        """Forget the prices of these tools: something that they are made of has changed.
+        """Drop the prices of these tools, because a term has changed.
 
-        What changes a transition's health changes the price of the tool that it leads to: name that one.
+        After a change of a transition's health, name the tool that it leads to.
         """
         names = list(names)
         with self._lock:
@@ -118,7 +118,7 @@ class PriceTable:
             return now, dict.fromkeys([name for name, _ in self._changes[cursor - self._forgotten :]])
 
     def changed_from(self, cursor: int) -> Mapping[str, Mapping[str | None, int | None]]:
-        """What the tools re-priced since `cursor` cost then, in picodollars: by the source of each transition."""
+        """The prices at `cursor`, in picodollars by source of each transition, of the tools re-priced since."""
         now: dict[str, Mapping[str | None, int | None]] = {}
         for name, entry in self._changes[max(0, cursor - self._forgotten) :]:
             if entry is not None and name not in now:
@@ -131,7 +131,7 @@ class PriceTable:
         return now
 
     def facts(self, tool: str, transition_cost: float = 0.0, source: str | None = None) -> PriceFacts:
-        """What the price of `tool` is made of now, by the transition from `source` where there is one."""
+        """The current price facts of `tool`, with the transition from `source` if there is one."""
         return self._by(self.node_facts(self._node(tool)), source, transition_cost)
 
     def price(
@@ -206,7 +206,7 @@ class PriceTable:
         return self._touched is None or name in self._touched
 
     def node_facts(self, node: ToolSpec) -> PriceFacts:
-        """What the price of a node of any revision is made of now, without transition."""
+        """The current price facts of a node of any revision, without transition."""
         known = self._facts.get(node.name)
         if known is not None and known[0] is node:
             return known[1]

@@ -1,4 +1,4 @@
-"""`GraphRevision`: one revision of the tool graph, immutable, and all that planning needs of it."""
+"""`GraphRevision`: one immutable revision of the tool graph, with everything that planning needs."""
 
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
@@ -20,7 +20,7 @@ _Edges = dict[str, tuple[Transition, ...]]
 
 @dataclass(frozen=True, slots=True)
 class LiveGraph:
-    """What a graph holds now, for its next revision to be made from the last."""
+    """The contents of the live graph, from which the next revision is derived."""
 
     nodes: Mapping[str, ToolSpec]
     tools: Mapping[str, Tool]
@@ -29,7 +29,7 @@ class LiveGraph:
 
 
 class Cone:
-    """All that could take part in a route to some keys, worked out when it is first asked for. Names are sorted."""
+    """The tools and keys that could take part in a route to some keys, computed on first access. Names are sorted."""
 
     def __init__(self, view: "GraphRevision", goal: tuple[str, ...]) -> None:
         self._view, self._goal = view, goal
@@ -77,7 +77,7 @@ class Cone:
 
     @property
     def names(self) -> frozenset[str]:
-        """The same, for looking names up in."""
+        """The same as a set."""
         return self._reached[0]
 
     @property
@@ -119,7 +119,7 @@ class GraphRevision:
     """One revision of the graph. Everything in it is sorted by name: no insertion order can be seen.
 
     Revisions of one live graph share a `log` of the names that changed, of which the first `position` are in this one:
-    what was worked out for a revision can be brought up to a later one by what changed between.
+    data computed for a revision can be updated to a later one by the changes in between.
     """
 
     def __init__(

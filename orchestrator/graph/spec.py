@@ -14,7 +14,7 @@ from .tool_options import MAX_COST
 
 
 def json_text(data: Any) -> str:
-    """Plain data as JSON in one form only: equal data has equal text."""
+    """Plain data as canonical JSON: equal data have equal text."""
     return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
@@ -36,7 +36,7 @@ class ToolSpec:
     risk: float = 0.0
     effect: str = "read"
     undo_cost: int | None = None
-    """Picodollars that undoing costs; `None` for what cannot be undone (no `compensate`)."""
+    """Undo cost in picodollars; `None` if it cannot be undone (no `compensate`)."""
     skills: Mapping[str, float] = field(default_factory=dict[str, float])
     _text: list[str] = field(default_factory=list[str], init=False, repr=False)
     """Its JSON text, once it was asked for."""
@@ -82,7 +82,7 @@ class ToolSpec:
 
     @classmethod
     def of(cls, tool: Tool) -> "ToolSpec":
-        """The spec of `tool`. A cost function counts with its result for no usage."""
+        """The spec of `tool`. A cost function is evaluated without usage."""
         needs = sorted(set(tool.needs.values()))
         return cls(
             name=tool.name,

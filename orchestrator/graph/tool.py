@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 class Tool:
     """A callable with `needs` (keys in), `gives` (keys out), a price and an `effect`.
 
-    Calling the tool calls the function itself, unchecked: that is what unit tests want.
-    Raises `DefinitionError` for options that make no sense.
+    Calling the tool calls the function itself without checks, for unit tests. Raises `DefinitionError` for options that
+    make no sense.
     """
 
     is_agent: ClassVar[bool] = False
@@ -177,7 +177,7 @@ class Tool:
             return 0.0
 
     def _check_types(self) -> None:
-        """Build the type adapters: a type that pydantic cannot take is an error where it is written."""
+        """Build the type adapters: a type that pydantic does not support is an error at the declaration."""
         for key, annotation in (*self.parameter_types.items(), *self.gives.items()):
             try:
                 adapter(annotation)
@@ -368,7 +368,7 @@ def _effect(name: str, effect: str) -> Effect:
 
 
 def _frames_locals() -> dict[str, Any]:
-    """Names that annotations may refer to in the functions around the definition (types defined in a test, say)."""
+    """Local names of the enclosing functions that annotations may refer to (such as types defined in a test)."""
     found: dict[str, Any] = {}
     frame: FrameType | None = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
     for _ in range(8):

@@ -10,11 +10,11 @@ from orchestrator.core.errors import DefinitionError, nearest
 Cost = float | Callable[[Mapping[str, float]], float]
 LatencyOption = float | Callable[..., float]
 MAX_COST = 1e9
-"""US dollars; a larger cost is taken for a mistake."""
+"""Largest accepted cost in US dollars; a larger one counts as a mistake."""
 
 
 class ToolOptions(TypedDict, total=False):
-    """The options of `Tool` and `@tool`; every one may be left out."""
+    """The options of `Tool` and `@tool`; all are optional."""
 
     name: str | None
     """Default: the callable's name."""

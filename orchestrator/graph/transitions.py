@@ -1,4 +1,4 @@
-"""`Transitions`: the explicit edges of a live graph, and those that went with a tool that was removed."""
+"""`Transitions`: the explicit edges of a live graph, including those of removed tools."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ _Ends = dict[str, dict[str, Transition]]
 class Transitions:
     """Transitions by target and by source.
 
-    A transition that goes with a removed tool stays as a gate: its target does not start until it is connected again.
+    A transition of a removed tool is kept as a gate: its target does not start until it is connected again.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Routing: from the state of a run to its goal by the cheapest feasible plan. Pure: no I/O, no clock, no await."""
+"""Routing: finds the cheapest feasible plan from the state of a run to its goal. Pure: no I/O, no clock, no await."""
 
 from .planner import Planner
 

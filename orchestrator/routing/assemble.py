@@ -13,9 +13,9 @@ from .situation import Situation
 from .weights import NEVER, SHIFT, pico_of
 
 KEEP_STEPS = 50_000
-"""Steps of paths that are kept to be used again: in most routes most steps were in one before."""
+"""Maximum number of cached steps of paths, which later routes reuse."""
 Explain = Callable[[], Sequence[Alternative]]
-"""Finds the alternatives that a route beat."""
+"""Computes the alternatives of a route."""
 
 
 def chain(situation: Situation, path: Path, explain: Explain | None) -> Route | None:
@@ -123,7 +123,7 @@ class _Wiring:
         self.ordered: list[int] = []
         self._put_in_order()
         _, self.effects = situation.open_goal()
-        """The completed effects that the plan rests on."""
+        """The completed effects that the plan uses."""
         total = sum([situation.cost(start) for start in starts])
         if situation.stakes.names:
             for start in starts:
@@ -168,7 +168,7 @@ class _Wiring:
                         heappush(ready, (names[taker], taker))
 
     def used(self) -> set[int]:
-        """The tools that the goal rests on."""
+        """The tools that the goal depends on."""
         c = self.situation.compiled
         used: set[int] = set()
         stack = [self.giver[c.key[k]] for k in self.situation.problem.goal if c.key.get(k) in self.giver]

@@ -23,7 +23,7 @@ _CLASS: Mapping[str, int] = {Effect.READ: 0, Effect.WRITE: 1, Effect.IRREVERSIBL
 
 @dataclass(slots=True)
 class Task:
-    """A step as far as its order matters."""
+    """A step, for ordering."""
 
     name: str
     effect: str

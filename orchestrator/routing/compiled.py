@@ -1,4 +1,4 @@
-"""`Compiled`: a graph revision with small numbers in place of names. It grows with the graph.
+"""`Compiled`: a graph revision with small integers instead of names. It is updated with the graph.
 
 Places, tools and starts are numbered. A *place* is where a run can be: a key is its own number, "tool `t` is done" is
 `tools + t`, and `begin` is `START`. A *start* is a way to start a tool: `t` itself for tool `t` without transition, and
@@ -274,7 +274,7 @@ class Compiled:
         return found
 
     def forget_ways(self, places: Iterable[int]) -> None:
-        """Have the ways on from these places worked out again."""
+        """Discard the successors of these places, to be computed again."""
         for place in places:
             self._successors.pop(place, None)
             self._onward.pop(place, None)

@@ -15,7 +15,7 @@ def leads_to(earlier: GraphRevision, later: GraphRevision) -> bool:
 
 
 def grow(c: Compiled, view: GraphRevision) -> bool:
-    """Make a compiled graph one of a later revision of the same live graph; False where it is better made again."""
+    """Update a compiled graph to a later revision of the same live graph; False if rebuilding is cheaper."""
     names = sorted(set(view.log[c.view.position : view.position]))
     specs = [view.nodes[name] for name in names if name in view.nodes]
     keys = sorted({key for spec in specs for key in _keys_of(spec) if key not in c.key})
@@ -98,7 +98,7 @@ def _detach(c: Compiled, tool: int) -> None:
 
 
 def _drop(c: Compiled, tool: int) -> None:
-    """Take out a tool; nobody gets its number again."""
+    """Remove a tool; its number is not reused."""
     for k in c.gives[tool]:
         c.producers[k].remove(tool)
     for k in c.needs[tool]:

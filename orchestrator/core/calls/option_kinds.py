@@ -16,7 +16,9 @@ Accepts = Callable[[Any], bool]
 
 @dataclass(frozen=True, slots=True)
 class OptionKind:
-    """What an option takes: types, and a predicate for what is of none of them; and the words for it."""
+    """The values that an option accepts: types, and a predicate for all other values; and the words for them in
+    messages.
+    """
 
     words: str
     exact: frozenset[type] = frozenset()
@@ -86,7 +88,7 @@ def _class_kind(target: Any, args: tuple[Any, ...]) -> OptionKind:
 
 
 def _protocol(target: Any) -> OptionKind:
-    """An object with the methods of a protocol; a class is none."""
+    """Whether a value is an instance (no class) with the methods of a protocol."""
     names = sorted(get_protocol_members(target))
     methods = [name for name in names if inspect.isfunction(inspect.getattr_static(target, name, None))]
     if "__call__" in methods:
@@ -126,7 +128,7 @@ def _iterable(target: type, args: tuple[Any, ...]) -> OptionKind:
         if isinstance(value, str | bytes | Mapping) or not isinstance(value, target):
             return False
         if not isinstance(value, list | tuple | set | frozenset):
-            return True  # an iterator would be used up by looking at it
+            return True  # checking an iterator would consume it
         return _all(inner, cast("Iterable[Any]", value))
 
     words = "a list" if inner is ANYTHING else f"a list ({inner.words} each)"

@@ -1,7 +1,7 @@
 """Checks the options of public calls: an unknown name or a value of the wrong kind is an error, at once.
 
-Type checkers read the annotations of a call, Python itself does not: `Unpack[ToolOptions]` accepts any keyword at run
-time. `checked` reads the same annotations once per function and checks every call against them. Nothing is converted.
+Python does not check annotations: `Unpack[ToolOptions]` accepts any keyword at run time. `checked` reads the same
+annotations once per function and checks every call against them. Nothing is converted.
 """
 
 import functools
@@ -36,10 +36,10 @@ class Options:
     ) -> None:
         self.kinds = kinds
         self._positional = positional
-        """What may be given by position, in order; `self` is one of them."""
+        """The positional parameters in order, including `self`."""
         self._open_ended = open_ended
         self._rest = rest
-        """What `*args` take, where there are some."""
+        """The kind of `*args`, if there are any."""
 
     def check(self, what: str, given: Mapping[str, Any], error: type[OrchestratorError] = DefinitionError) -> None:
         """Raises `error` for a name that is no option of `what`, or a value of the wrong kind."""
@@ -54,7 +54,7 @@ class Options:
     def check_call(
         self, what: str, args: tuple[Any, ...], given: Mapping[str, Any], error: type[OrchestratorError]
     ) -> None:
-        """The same for a call, whose first options may be given by position."""
+        """As `check`, for a call with positional arguments."""
         for (name, kind), value in zip(self._positional, args, strict=False):
             if kind is not ANYTHING and type(value) not in kind.exact and not (kind.test and kind.test(value)):
                 raise error(wrong_kind(what, name, kind, value))
@@ -67,7 +67,7 @@ class Options:
 
 
 def check_names(what: str, given: Iterable[str], known: Iterable[str]) -> None:
-    """Raises `DefinitionError` for a name that is none of the known ones: for calls that pass their options on."""
+    """Raises `DefinitionError` for an unknown name, for calls that pass their options on."""
     names = list(known)
     for name in given:
         if name not in names:
@@ -82,7 +82,7 @@ def unknown_option(what: str, name: str, known: Iterable[str]) -> str:
 
 
 def wrong_kind(what: str, name: str, kind: OptionKind, value: Any) -> str:
-    """The message for a value of the wrong kind: of a list or a mapping, for the member that is wrong."""
+    """The message for a value of the wrong kind; for a list or a mapping about the wrong member."""
     found = _member_at_fault(name, kind, value)
     if found is not None:
         name, kind, value = found
@@ -90,7 +90,7 @@ def wrong_kind(what: str, name: str, kind: OptionKind, value: Any) -> str:
 
 
 def _member_at_fault(name: str, kind: OptionKind, value: Any) -> tuple[str, OptionKind, Any] | None:
-    """The first member that a list or a mapping should not have, with the kind that it should be of."""
+    """The first wrong member of a list or a mapping, with the expected kind."""
     members: list[tuple[str, int, Any]] = []
     if isinstance(value, list | tuple):
         members = [(f"{name}[{n}]", 0, item) for n, item in enumerate(cast("Iterable[Any]", value))]
@@ -118,7 +118,7 @@ def _hint(name: str, kind: OptionKind, value: Any) -> str:
 
 
 def shown_value(value: Any) -> str:
-    """A value as messages show it: numbers and short texts as they are, of everything else the type."""
+    """A value in a message: numbers and short texts unchanged, of everything else the type."""
     if (
         value is None
         or isinstance(value, bool | int | float)
@@ -129,7 +129,7 @@ def shown_value(value: Any) -> str:
         return f"the class {value.__name__}"
     name = getattr(value, "__name__", None) or getattr(value, "name", None)
     if inspect.iscoroutine(value):
-        value.close()  # it would warn that nobody awaited it
+        value.close()  # else Python warns that it was never awaited
         return f"what a call of the async function {name!r} gives. Leave out the call: {name}"
     of = type(value).__name__
     return f"the {of.lower() if of[0].islower() else of} {name!r}" if isinstance(name, str) else f"a value of type {of}"
@@ -210,7 +210,7 @@ def _refuse_unbound(
     args: Any,
     kwargs: Mapping[str, Any],
 ) -> None:
-    """Where the arguments did not even bind, say so by their names; an error of the function itself is raised."""
+    """Raise a message about arguments that do not bind; an error of the function itself is raised unchanged."""
     if problem.__traceback__ is not None and problem.__traceback__.tb_next is None:
         raise error(misfit(what, call, args, kwargs)) from None
 

@@ -1,4 +1,4 @@
-"""Where code stands: file and line of callables and callers, for messages."""
+"""Source locations: file and line of callables and callers, for messages."""
 
 import functools
 import inspect
@@ -12,12 +12,12 @@ from typing import Any, Final
 def _working_directory() -> str:
     try:
         return os.getcwd() + os.sep
-    except OSError:  # it was deleted
+    except OSError:  # the folder was deleted
         return os.sep
 
 
 _HERE: Final = _working_directory()
-"""Read once: a tool may be made in an event loop, where no file system is asked."""
+"""Read once, because a tool may be created in an event loop, which must not do I/O."""
 
 
 def place_of(call: Callable[..., Any]) -> str:
@@ -47,5 +47,5 @@ def _written(file: str, line: int) -> str:
 
 
 def at(place: str) -> str:
-    """A place in brackets, for the end of a message; nothing for none."""
+    """A place in brackets for the end of a message; empty without one."""
     return f" ({place})" if place else ""

@@ -1,6 +1,6 @@
 """Calls a user's function, sync or async: the only place that calls user code.
 
-What comes out is a value or an `Exception`. `SystemExit`, a `CancelledError` without a cancellation, and every other
+The result is a value or an `Exception`. `SystemExit`, a `CancelledError` without a cancellation, and every other
 `BaseException` become an `AbnormalExit`, so that neither the event loop nor other runs are affected.
 """
 
@@ -20,7 +20,7 @@ from orchestrator.core.privacy.redaction import raised_at
 
 _NO_OPTIONS: Final[Mapping[str, Any]] = {}
 _NO_VALUES: Final = (CoroutineType, GeneratorType, AsyncGeneratorType)
-"""What a function returns that should have returned a value."""
+"""Types whose return is an error, because a value is expected."""
 _COROUTINE: Final[Any] = CoroutineType
 InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
 """Runs a sync function in a thread."""
@@ -68,12 +68,12 @@ class UserCall:
         self._kwargs = kwargs
         self._in_thread = in_thread
         self._cancelled_itself = 0
-        """How often a step of an async function cancelled the task that it runs in."""
+        """How often an async function cancelled its own task."""
         self.longest = 0.0
-        """Seconds of real time that the longest step of an async function took so far, from one await to the next."""
+        """Longest time in seconds that an async function has run from one await to the next."""
 
     async def result(self) -> Any:
-        """What the function returns.
+        """Call the function and return its result.
 
         Raises what it raises, `AbnormalExit` for a `BaseException` of its own, and `asyncio.CancelledError` only where
         the calling task was cancelled.
@@ -134,7 +134,7 @@ class UserCall:
             task.uncancel()
         if not task.cancelling():
             try:
-                await asyncio.sleep(0)  # one that was not raised yet is raised here
+                await asyncio.sleep(0)  # a pending cancellation is raised here
             except asyncio.CancelledError:
                 if task.cancelling():
                     raise

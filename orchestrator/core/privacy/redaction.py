@@ -1,7 +1,7 @@
 """Keeps argument values out of what is recorded about an error: its message and its traceback.
 
-An exception often quotes what it was given (`invalid literal for int(): '4111 1111 ...'`). Records are private by
-default, so every text that comes from an exception passes through `redact` with the strings of the call's inputs.
+An exception often quotes its arguments (`invalid literal for int(): '4111 1111 ...'`). Records are private by default,
+so every text that comes from an exception passes through `redact` with the strings of the call's inputs.
 """
 
 import logging
@@ -35,12 +35,12 @@ def set_general_hook(redact: Redact | None) -> None:
 
 
 def redacted_values(values: Mapping[str, Any], redact: Redact | None) -> dict[str, Any]:
-    """The values as the hook shows them; `None`: as they are. A hook that fails shows nothing of that value."""
+    """The values after the hook; `None`: unchanged. When the hook fails, the value is left out."""
     return {key: _shown(key, value, redact) for key, value in values.items()}
 
 
 def shown_outside(values: Mapping[str, Any], redact: Redact | None) -> dict[str, Any]:
-    """As `redacted_values`, with the general hook (`tracing.setup(redact=...)`) where there is none of its own."""
+    """As `redacted_values`, by default with the general hook (`tracing.setup(redact=...)`)."""
     return redacted_values(values, redact if redact is not None else _general)
 
 
@@ -51,7 +51,7 @@ def _shown(key: str, value: Any, redact: Redact | None) -> Any:
         return redact(key, value)
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # `SystemExit` too: a hook ends no run
+    except BaseException as error:  # `SystemExit` too: a hook must not end the run
         LOG.warning("The redaction hook failed on %s: %s", key, type(error).__name__)
         return FAILED
 
@@ -62,7 +62,7 @@ MARK: Final = "[redacted]"
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:
-    """`text` without the secrets: whole (as they are, in other case, escaped, encoded) or quoted in part.
+    """`text` without the secrets: whole (unchanged, in other case, escaped, encoded) or quoted in part.
 
     A part counts when it has at least twelve characters, or is one word of a secret with a digit or an `@` in it.
     """
@@ -76,7 +76,7 @@ def _redact_whole(text: str, secrets: Iterable[str]) -> str:
 
 
 def _without(text: str, spans: Iterable[tuple[int, int]]) -> str:
-    """The text with a mark in place of each run of spans that overlap."""
+    """The text with each group of overlapping spans replaced by a mark."""
     kept: list[str] = []
     done = 0
     for start, end in sorted(spans):
@@ -87,7 +87,7 @@ def _without(text: str, spans: Iterable[tuple[int, int]]) -> str:
 
 
 def message_of(error: BaseException, secrets: Iterable[str] = ()) -> str:
-    """What an exception says, in one printable line of at most a thousand characters, without the secrets."""
+    """The message of an exception in one printable line of at most a thousand characters, without the secrets."""
     try:
         text = explain(error) if isinstance(error, ValidationError) else str(error)
     except Exception:
@@ -95,7 +95,7 @@ def message_of(error: BaseException, secrets: Iterable[str] = ()) -> str:
     known = tuple(secrets)
     text = redact(text[: LONGEST_MESSAGE * 4], known)
     line = plain(text)
-    if line != text:  # what an escape sequence parted has come together
+    if line != text:  # removing escape sequences may have joined parts of a secret
         line = redact(line, known)
     return shortened(line, LONGEST_MESSAGE) or type(error).__name__
 

@@ -1,6 +1,6 @@
-"""Finds in a text what must not be shown: secrets whole or quoted in part, in other case, encoded or escaped.
+"""Finds secrets in a text: whole or quoted in part, in other case, encoded or escaped.
 
-The text is short, the secrets may be megabytes: each is read once, and the memory taken depends on the text alone.
+The text is short, the secrets may be megabytes: each is read once, and memory use depends only on the text.
 """
 
 import base64
@@ -16,17 +16,17 @@ from urllib.parse import quote
 from pydantic import BaseModel
 
 SHORTEST: Final = 4
-"""Characters; a shorter string says too little to be a secret and occurs in too many words."""
+"""Minimum characters of a secret; shorter strings occur in too many words."""
 EXCERPT: Final = 12
-"""Characters; so long a piece of an input is an excerpt of it, not a coincidence."""
+"""Minimum characters of a common part that counts as an excerpt, not a coincidence."""
 LARGE: Final = 100_000
-"""Characters of secrets above which searching takes long enough to be done in a thread."""
+"""Characters of secrets from which the search runs in a thread."""
 
 _BLOCK: Final = 8
 _STRIDE: Final = EXCERPT - _BLOCK + 1
-"""Any excerpt holds a block that begins at a multiple of this."""
+"""Block size: every excerpt contains a block that begins at a multiple of it."""
 _LOOKS: Final = 2000
-"""Comparisons that one text may take; then what looks like a piece of a secret counts as one."""
+"""Maximum number of comparisons for one text; beyond it, a possible piece of a secret counts as one."""
 _LONGEST_ENCODED: Final = 10_000
 _MAX_DEPTH: Final = 12
 _OPAQUE_DEPTH: Final = 4

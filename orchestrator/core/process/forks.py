@@ -1,6 +1,6 @@
 """Renews state in a forked child: locks that a thread of the parent may hold, objects that belong to the parent.
 
-A child has one thread, the one that forked: it must not wait for locks, threads, queues or connections of the others.
+A child has only the thread that forked, so it must not wait for locks, threads, queues or connections of others.
 """
 
 import os
@@ -13,15 +13,15 @@ class RenewedAfterFork(Protocol):
     """Something that belongs to one process."""
 
     def after_fork(self) -> None:
-        """Start again, in the child: nothing of the parent's threads, connections or runs is kept."""
+        """Reset in the child: drop the parent's threads, connections and runs."""
         ...
 
 
 class PausedAtFork(Protocol):
-    """Something whose work must not be half done when the process forks."""
+    """Something whose work must not be interrupted by a fork."""
 
     def before_fork(self) -> None:
-        """Finish what is being done and begin nothing more; for a bounded time."""
+        """Finish the current work and start no more, within a bounded time."""
         ...
 
     def after_fork_in_parent(self) -> None:
@@ -49,12 +49,12 @@ def new_rlock() -> "threading.RLock":
 
 
 def renew_after_fork(thing: RenewedAfterFork) -> None:
-    """Have `thing.after_fork()` called in every child, after the locks are free."""
+    """Register `thing.after_fork()` to be called in every child, after the locks are free."""
     _RENEWED.add(thing)
 
 
 def pause_at_fork(thing: PausedAtFork) -> None:
-    """Have `thing` finish its work before this process forks, and continue in the parent afterwards."""
+    """Register `thing` to finish its work before a fork, and to continue in the parent afterwards."""
     _QUIET.add(thing)
 
 

@@ -24,8 +24,8 @@ INSTALL_PAGE: Final = "docs/how-to/install.md"
 
 
 def missing_extra(what: str, package: str, extra: str) -> str:
-    """One sentence for a missing package: what needs it, the extra that brings it, the page on installing it.
+    """One sentence about a missing package: what needs it, its extra, the page on installing it.
 
-    It holds no command: until the distribution is published, one could fetch a stranger's package.
+    It contains no command: until the distribution is published, a command could install another project's package.
     """
     return f"{what} needs {package}, which is not installed: it comes with the extra {extra!r} (see {INSTALL_PAGE})."

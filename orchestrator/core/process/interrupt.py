@@ -14,13 +14,13 @@ INTERRUPTED: Final = 130
 
 
 def guard_imports() -> None:
-    """End the process on SIGINT at once, where it is the command line that is starting."""
+    """End the process on SIGINT at once while the command line starts."""
     if _is_program() and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, _leave)
 
 
 def imports_done() -> None:
-    """Give SIGINT back to Python, where `guard_imports` took it."""
+    """Restore Python's handling of SIGINT after `guard_imports`."""
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is _leave:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

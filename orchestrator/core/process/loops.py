@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 def in_a_loop(work: Coroutine[Any, Any, T]) -> T:
-    """The result of a coroutine for a caller that is not async, whether or not an event loop runs around it."""
+    """Run a coroutine for a caller that is not async, also inside a running event loop; returns its result."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -41,10 +41,10 @@ def in_a_loop(work: Coroutine[Any, Any, T]) -> T:
 
 
 def cancelled_once() -> AbstractContextManager[object]:
-    """Keep a cancelled anyio scope from cancelling again what is awaited inside.
+    """Prevent a cancelled anyio scope from cancelling the awaited code repeatedly.
 
-    Such a scope (the request of an MCP or HTTP client that went away) cancels its task in every turn of the event
-    loop, which would be taken for a second cancellation by the caller. A cancellation by asyncio still gets through.
+    Such a scope (the request of a disconnected MCP or HTTP client) cancels its task in every iteration of the event
+    loop, which would count as a second cancellation by the caller. A cancellation by asyncio still takes effect.
     """
     if "anyio" not in sys.modules:  # so no scope of it is open; the import takes 30 ms
         return nullcontext()
@@ -54,9 +54,11 @@ def cancelled_once() -> AbstractContextManager[object]:
 
 
 IDLE_SECONDS: Final = 10.0
-"""After so long without a call the thread ends, so that what uses it can be collected; the next call starts another."""
+"""Seconds without a call after which the thread ends, so that its owner can be collected; the next call starts
+another.
+"""
 LAST_SECONDS: Final = 2.0
-"""How long a caller that was interrupted twice waits for its coroutine to end."""
+"""Seconds that a caller interrupted twice waits for its coroutine to end."""
 _OF_PARENTS: Final[list[asyncio.AbstractEventLoop]] = []
 """Event loops of the parent process: a forked child never runs, closes or collects them."""
 
@@ -91,12 +93,12 @@ class _Call:
             self._task.cancel()
 
     def wait(self, seconds: float = -1) -> None:
-        """Block until it has ended."""
+        """Block until the coroutine has ended."""
         if self._ended.acquire(timeout=seconds):
             self._ended.release()
 
     def result(self) -> Any:
-        """What it returned, once it has ended; raises what it raised."""
+        """The result of the ended coroutine; raises its exception."""
         error, self._error = self._error, None
         try:
             if error is not None:
@@ -109,8 +111,8 @@ class _Call:
 class LoopThread:
     """Runs coroutines for callers that are not async, in one event loop that outlives the calls.
 
-    `needed` says whether the loop must continue although nobody calls. Safe to use from several threads; a forked child
-    begins with none.
+    `needed` returns whether the loop must continue without calls. Safe to use from several threads; a forked child
+    starts without a loop.
     """
 
     def __init__(self, needed: Callable[[], bool], idle_seconds: float = IDLE_SECONDS) -> None:
@@ -124,7 +126,7 @@ class LoopThread:
         renew_after_fork(self)
 
     def after_fork(self) -> None:
-        """In a forked child: neither the thread nor the calls of the parent are here."""
+        """In a forked child: drop the parent's thread and calls."""
         if self._loop is not None:
             _OF_PARENTS.append(self._loop)
         self._calls, self._loop, self._thread, self._stop = 0, None, None, None
@@ -139,7 +141,7 @@ class LoopThread:
 
         Ctrl-C cancels it and waits for its end; a second one waits no longer. Both raise `KeyboardInterrupt`.
         """
-        if self.is_here:  # to wait for this loop would be to wait for oneself
+        if self.is_here:  # waiting for this loop would be a deadlock
             return in_a_loop(work)
         call = _Call(work)
         with self._lock:
@@ -156,7 +158,7 @@ class LoopThread:
         return found
 
     async def also(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Await `work` in this event loop, where there is one and it is not the caller's own."""
+        """Await `work` in this event loop, if there is one and the caller is not in it."""
         loop = self._loop
         if loop is not None and loop is not asyncio.get_running_loop():
             await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work(), loop))
@@ -214,7 +216,7 @@ def _wait(call: _Call, loop: asyncio.AbstractEventLoop) -> None:
 
 @contextlib.contextmanager
 def _interruptible() -> Generator[None]:
-    """Have Ctrl-C raise here while the caller blocks asyncio's own event loop, whose handler would only note it."""
+    """Let Ctrl-C raise here while the caller blocks asyncio's event loop, whose handler would only set a flag."""
     handler: Any = signal.getsignal(signal.SIGINT) if threading.current_thread() is threading.main_thread() else None
     if getattr(getattr(handler, "func", None), "__name__", "") != "_on_sigint":
         yield

@@ -1,1 +1,1 @@
-"""Types of keys: annotations as schemas, what fits where."""
+"""Types of keys: annotations as schemas, and which types are assignable."""

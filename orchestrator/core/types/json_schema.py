@@ -63,7 +63,7 @@ def is_plain_name(name: str) -> bool:
 
 
 CallBody = Callable[[RunContext[Any] | None, dict[str, Any]], Awaitable[Any]]
-"""What does the work: the context of the call (`None` outside a run), and the arguments by name."""
+"""The implementation: takes the context of the call (`None` outside a run) and the arguments by name."""
 
 
 def with_signature(

@@ -44,7 +44,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class CallSignature:
-    """What reading a callable gave: its parameters, the one that takes the `RunContext`, the type it returns."""
+    """The signature of a callable: its parameters, the one for the `RunContext`, its return type."""
 
     parameters: tuple[Parameter, ...]
     context: str | None
@@ -151,7 +151,7 @@ def base_type(annotation: Any) -> Any:
 
 
 def type_name(annotation: Any) -> str:
-    """How an annotation is shown to people."""
+    """The name of an annotation for people."""
     if annotation is Any:
         return "Any"
     if isinstance(annotation, type) and not get_args(annotation):
