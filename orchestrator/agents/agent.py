@@ -1,4 +1,4 @@
-"""`Agent`: a tool whose work a model, a program or a person does, chosen by what it can do; and `Person`."""
+"""`Agent`: a tool whose work a model, a program or a person does, chosen by skill; and `Person`."""
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
@@ -22,7 +22,7 @@ class Agent(Tool):
 
     `call` is a callable, a LangChain `Runnable`, a compiled LangGraph, a chat model, or the string that names one
     (`"openai:..."`). An agent is a node of the same graph as the tools, so health, price, effects and tracing apply to
-    it unchanged; its competence under a step's demand enters its price. Raises `DefinitionError` for nonsense.
+    it unchanged; its competence under a step's demand enters its price. Raises `DefinitionError` for invalid options.
     """
 
     is_agent = True
@@ -41,7 +41,7 @@ class Agent(Tool):
         self.accepts_feedback = self._feedback_parameter(options)
         self.judge: Any = options.get("judge")
         self.members: tuple[str, ...] = tuple(getattr(work, "members", ()))
-        """Names of the agents that this one is made of; each has health of its own."""
+        """Names of the agents of which this one consists; each has health of its own."""
         self.own_tools: tuple[Tool, ...] = tuple(t for t in options.get("tools", ()) if isinstance(t, Tool))
         self._check_words()
 
@@ -83,7 +83,7 @@ class Agent(Tool):
 
 
 def declared_skills(name: str, skills: Any) -> dict[str, float]:
-    """Skill -> declared competence, from what a user wrote. Raises `DefinitionError` for anything but [0, 1]."""
+    """Skill -> declared competence, from the user's option. Raises `DefinitionError` for a value outside [0, 1]."""
     if isinstance(skills, str):
         skills = (skills,)
     if not isinstance(skills, Iterable):
@@ -114,7 +114,7 @@ def per_token(
 
 
 def _worker(call: Any, options: AgentOptions) -> Any:
-    """`call` itself, or what makes an agent of a model or a graph."""
+    """`call` itself, or the adapter of a model or a graph."""
     if isinstance(call, AgentAdapter) and not inspect.isclass(call):
         return call
     if isinstance(call, str):
@@ -151,7 +151,7 @@ class Person:
     """Key -> type of the answer; an agent fills it in from its own `gives`."""
 
     def as_agent(self, options: AgentOptions) -> "tuple[Person, AgentOptions]":
-        """This person asked for what the agent gives. Raises `DefinitionError` without a name or needs."""
+        """The person with the keys that the agent gives. Raises `DefinitionError` without a name or needs."""
         name = options.get("name")
         if not name or "needs" not in options:
             raise DefinitionError("An agent made of a Person states name= and needs=[...].")

@@ -1,4 +1,4 @@
-"""Agents made of a chat model: the prompt, the model's own tools, and the answer as data."""
+"""Agents that use a chat model: the prompt, the model's own tools, and parsing of the answer."""
 
 import importlib.util
 import json
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from langchain_core.messages import AIMessage
 
 MAX_ROUNDS = 12
-"""Rounds of tool calls after which an answer is demanded."""
+"""Maximum rounds of tool calls before an answer is required."""
 LOCAL_PROVIDERS = ("ollama", "llamacpp", "huggingface_pipeline")
-"""Providers whose models run where the user runs them."""
+"""Providers of local models."""
 
 
 @dataclass(frozen=True)
 class ChatWorker:
-    """What makes an agent of a chat model: it is prompted with the inputs and answers with the wanted type.
+    """The adapter of a chat model: it is prompted with the inputs and answers with the expected type.
 
-    An answer that was rejected is asked for again with the reason. Usage goes to `ctx.usage` as `input_tokens`,
+    After a rejected answer the model is asked again with the reason. Usage goes to `ctx.usage` as `input_tokens`,
     `output_tokens` and `model_calls`.
     """
 
@@ -80,7 +80,7 @@ class ChatWorker:
             messages.append(SystemMessage(system))
         messages.append(HumanMessage(prompt(inputs, feedback)))
         talk = Conversation.of(ctx, messages, f"{system}\n\n{prompt(inputs)}")
-        if talk.answered is not None and feedback is None:  # its call was lost after it had answered
+        if talk.answered is not None and feedback is None:  # the call was lost after the answer
             return read_answer(talk.answered.text, self.gives)
         if talk.answered is not None:
             await talk.add(HumanMessage(prompt({}, feedback)))
@@ -108,7 +108,7 @@ class ChatWorker:
 
 
 def classifying(options: AgentOptions) -> AgentOptions:
-    """The options with a failure row for agents after the user's own."""
+    """The options with the agents' failure row after the user's own."""
     own = options.get("classify")
 
     def kind(error: BaseException) -> Any:
@@ -125,7 +125,7 @@ def message_of_chunk(answer: Any) -> "AIMessage":
 
 
 def count_usage(ctx: RunContext, answer: "AIMessage") -> None:
-    """Add what a message says it used to the call's usage."""
+    """Add the usage in a message to the call's usage."""
     ctx.usage["model_calls"] += 1
     if answer.usage_metadata:
         ctx.usage["input_tokens"] += answer.usage_metadata["input_tokens"]
@@ -141,7 +141,7 @@ def prompt(inputs: Mapping[str, Any], feedback: str | None = None) -> str:
 
 
 def answer_format(gives: Mapping[str, Any]) -> str:
-    """What the system prompt says about the form of the answer; empty when text is wanted."""
+    """The instruction about the form of the answer in the system prompt; empty for text."""
     if _wants_text(gives):
         return ""
     schema: dict[str, Any]
@@ -154,7 +154,7 @@ def answer_format(gives: Mapping[str, Any]) -> str:
 
 
 def read_answer(text: str, gives: Mapping[str, Any]) -> Any:
-    """The data in a model's answer: text as it is, JSON parsed, code fences and words around it left out.
+    """The data in a model's answer: text unchanged, JSON parsed, without code fences and surrounding words.
 
     Raises `InvalidOutput` when there is none. Types are checked by the caller of the agent.
     """
@@ -194,7 +194,7 @@ def _wants_text(gives: Mapping[str, Any]) -> bool:
 
 
 def model_name(model: Any) -> str:
-    """What a chat model is called."""
+    """The name of a chat model."""
     for attribute in ("model_name", "model"):
         value = getattr(model, attribute, None)
         if isinstance(value, str) and value:
@@ -217,9 +217,9 @@ def check_model(model: object) -> None:
 
 
 def load_model(model: "BaseChatModel | str") -> "BaseChatModel":
-    """The chat model that a string names, made when first called, so that a key is not needed before.
+    """The chat model that a string names, created on first use, so that no key is needed before.
 
-    Its own retries are switched off: one layer retries, and only one. Raises `CallerError` when it cannot be set up.
+    Its own retries are disabled, because only one layer retries. Raises `CallerError` when it cannot be created.
     """
     if not isinstance(model, str):
         return model

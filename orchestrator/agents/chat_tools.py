@@ -1,4 +1,4 @@
-"""What a chat-model agent may call: functions, LangChain tools, and goals of the graph it is part of."""
+"""The tools of a chat-model agent: functions, LangChain tools, and goals of its graph."""
 
 import asyncio
 import inspect
@@ -30,16 +30,16 @@ class GoalTool:
     """Key -> type of the values the model provides. Default: the keys that the goal needs and no tool gives."""
     description: str = ""
     name: str = ""
-    """What the model calls it. Default: the goal."""
+    """Its name for the model. Default: the goal."""
 
 
 InputsOf = Callable[[Goal[Any]], Mapping[str, tuple[Any, bool]]]
-"""What a goal takes: key -> its type and whether it is required."""
+"""The inputs of a goal: key -> its type and whether it is required."""
 
 
 @dataclass(frozen=True)
 class ModelTool:
-    """One tool as a model sees it (`spec`) and as it is run (`work`)."""
+    """One tool: its definition for the model (`spec`) and its implementation (`work`)."""
 
     name: str
     spec: Any
@@ -49,7 +49,7 @@ class ModelTool:
 
 
 def tool_offers(agent: str, tools: Iterable[Any], inputs_of: InputsOf | None = None) -> tuple[ModelTool, ...]:
-    """What a model is offered; `inputs_of` looks up what a goal takes in the graph of the run.
+    """The tools that a model is offered; `inputs_of` returns the inputs of a goal in the graph of the run.
 
     Raises `DefinitionError` for something that is no tool, or two of one name.
     """
@@ -116,7 +116,7 @@ def _spec(item: GoalTool, takes: Mapping[str, tuple[Any, bool]]) -> dict[str, An
 async def run_tool_calls(
     ctx: RunContext, offers: Sequence[ModelTool], talk: Conversation, *, repeatable: bool = False
 ) -> None:
-    """Answer the tool calls of the conversation's last turn, side by side; an error becomes an answer to the model.
+    """Execute the tool calls of the conversation's last turn concurrently; an error becomes an answer to the model.
 
     Calls that are answered already are not made again. When one asks a person or is cancelled, the others finish first.
     Raises `UnansweredToolCall` for one that began before and may have written, unless they are `repeatable`.
@@ -197,7 +197,7 @@ async def _own(ctx: RunContext, offer: ModelTool, arguments: Mapping[str, Any], 
 
 
 def as_text(value: Any) -> str:
-    """A value as a model reads it: text as it is, anything else as JSON."""
+    """A value as text for a model: text unchanged, anything else as JSON."""
     if isinstance(value, str):
         return value
     try:

@@ -39,12 +39,13 @@ class Conversation:
     name: str
     messages: "list[BaseMessage]" = field(default_factory=list[Any])
     recorded: int = 0
-    """How many of the messages are on record."""
+    """Number of recorded messages."""
     answers: dict[int, "BaseMessage"] = field(default_factory=dict[int, Any])
     """Answered calls of the last turn, by position."""
     replayed: dict[tuple[str, str], "BaseMessage"] = field(default_factory=dict[tuple[str, str], Any])
-    """Answers that were on record when the conversation was restored, by id and name of the call: a model that repeats
-    such a call gets its answer again."""
+    """Answers recorded before the conversation was restored, by id and name of the call: a model that repeats such a
+    call gets the answer again.
+    """
 
     @classmethod
     def of(cls, ctx: RunContext[Any], opening: "Sequence[BaseMessage]", identity: str) -> "Conversation":
@@ -89,7 +90,7 @@ class Conversation:
 
     @property
     def answered(self) -> "AIMessage | None":
-        """The final answer, if the conversation has one on record already."""
+        """The final answer, if it is recorded already."""
         from langchain_core.messages import AIMessage
 
         last = self.messages[-1]
@@ -106,7 +107,7 @@ class Conversation:
             self.recorded = len(self.messages)
 
     async def started(self, position: int, tool: str, *, repeatable: bool) -> None:
-        """Record that a call of the turn begins. Raises `UnansweredToolCall` when it had begun before."""
+        """Record that a call of the turn starts. Raises `UnansweredToolCall` if it had started before."""
         mark = f"{self.name}.{len(self.messages)}.{position}.started"
         if repeatable:
             return

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Runs(Protocol):
-    """What runs goals."""
+    """What runs goals: an orchestrator."""
 
     async def resume(self, run_id: str, answer: Any = None) -> Outcome[Any]:
         """Answer a run."""
@@ -42,7 +42,7 @@ def goal_tool(
     from pydantic import ConfigDict, create_model
 
     class GoalAsTool(StructuredTool):
-        """Hands the id of the tool call on, where there is one."""
+        """Passes the id of the tool call on, if there is one."""
 
         def _to_args_and_kwargs(
             self, tool_input: str | dict[str, Any], tool_call_id: str | None
@@ -91,7 +91,7 @@ def tool_name(goal: Goal[Any]) -> str:
 
 
 def outcome_record(outcome: Outcome[Any]) -> dict[str, Any]:
-    """A run as plain data, which any checkpointer can keep: how it ended, what was tried, every decision with why."""
+    """A run as plain data for any checkpointer: its status, its attempts, every decision with its reason."""
     return {
         "run_id": outcome.run_id,
         "status": str(outcome.status),
@@ -103,7 +103,7 @@ def outcome_record(outcome: Outcome[Any]) -> dict[str, Any]:
 
 
 async def _ask(runs: Runs, outcome: Outcome[Any], *, resumable: bool) -> Outcome[Any]:
-    """Ask the graph around the tool, where it can be interrupted. Answers given before come first, in their order."""
+    """Ask through an interrupt of the graph around the tool, if possible. Earlier answers come first, in order."""
     from langgraph.config import get_config
     from langgraph.types import interrupt
 
@@ -114,7 +114,7 @@ async def _ask(runs: Runs, outcome: Outcome[Any], *, resumable: bool) -> Outcome
     if not (saves and resumable):
         return outcome
     for _ in range(sum(d.kind is DecisionKind.RESUME for d in outcome.decisions)):
-        interrupt({})  # returns an answer that was given already
+        interrupt({})  # returns an earlier answer
     while outcome.status is Status.WAITING:
         question = outcome.questions[0]
         payload = {"question": question.text, "choices": list(question.choices), "run_id": outcome.run_id}

@@ -1,4 +1,4 @@
-"""Agents made of what LangChain and LangGraph have: any `Runnable`, and a compiled graph."""
+"""Agents that use a LangChain `Runnable` or a compiled LangGraph."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ RunnableWork = Runnable[Any, Any]
 
 
 def langchain_worker(call: Any, options: AgentOptions) -> Any:
-    """What makes an agent of an object of LangChain or LangGraph; `call` itself when it is none of theirs to wrap.
+    """The adapter of a LangChain or LangGraph object; `call` itself for any other.
 
     Raises `DefinitionError` for options that do not fit, and for a graph that was not compiled.
     """
@@ -51,7 +51,7 @@ def _runnable_worker(runnable: RunnableWork, options: AgentOptions) -> Any:
 
 @dataclass(frozen=True)
 class RunnableWorker:
-    """What makes an agent of a `Runnable`: it is given a mapping of its needs, or the value of its only one."""
+    """The adapter of a `Runnable`: it gets a mapping of its needs, or the value of its only one."""
 
     runnable: RunnableWork
     name: str
@@ -59,7 +59,7 @@ class RunnableWorker:
     fields: tuple[str, ...] | None
     """Fields of the mapping that it takes; `None` when it takes one bare value."""
     reads: bool = False
-    """Whether the agent is declared to read only: then it may be started again whatever its tools did."""
+    """Whether the agent is declared as a read: then it may be started again after calls of its tools."""
 
     def as_agent(self, options: AgentOptions) -> "tuple[RunnableWorker, AgentOptions]":
         """This worker, and the user's options with the needs that the runnable declares."""
@@ -89,7 +89,7 @@ class RunnableWorker:
 
 @dataclass(frozen=True)
 class GraphWorker:
-    """What makes an agent of a compiled LangGraph: needs are keys of its state in, gives are keys of its state out.
+    """The adapter of a compiled LangGraph: needs are input keys of its state, gives are output keys.
 
     A graph whose state is messages is given its needs as one user message and answers with its last message, or with
     its `structured_response`.
@@ -101,7 +101,7 @@ class GraphWorker:
     keys: tuple[str, ...]
     """Keys of its input state."""
     reads: bool = False
-    """Whether the agent is declared to read only: then it may be started again whatever its tools did."""
+    """Whether the agent is declared as a read: then it may be started again after calls of its tools."""
     threads: ThreadedGraph | None = None
 
     def as_agent(self, options: AgentOptions) -> "tuple[GraphWorker, AgentOptions]":
@@ -120,7 +120,7 @@ class GraphWorker:
         }
 
     async def __call__(self, ctx: RunContext, feedback: str | None = None, **inputs: Any) -> Any:
-        """Run the graph on a thread of this run; what it had done before a failure or a question is not done again."""
+        """Run the graph on a thread of this run; finished nodes do not run again after a failure or a question."""
         threads = self.threads or ThreadedGraph(self.graph)
         thread = threads.thread(ctx, inputs)
         where: RunnableConfig = {"configurable": {"thread_id": thread}}
@@ -170,7 +170,7 @@ def _mark(ctx: RunContext, mark: str, *, reads: bool) -> UsageListener:
 
 
 async def _invoke(runnable: RunnableWork, given: Any, config: RunnableConfig) -> Any:
-    """Invoke; the run may itself be inside a LangGraph, and what is invoked here is no subgraph of that one."""
+    """Invoke the graph, also if the run itself is inside a LangGraph, of which this graph is no subgraph."""
     outer = var_child_runnable_config.set(None)
     try:
         return await runnable.ainvoke(given, config)
@@ -179,7 +179,7 @@ async def _invoke(runnable: RunnableWork, given: Any, config: RunnableConfig) ->
 
 
 def _read(output: Any, gives: Mapping[str, Any]) -> Any:
-    """What a runnable returned, as the keys that its agent gives. Raises `InvalidOutput` when a key is missing."""
+    """The output of a runnable by the keys that its agent gives. Raises `InvalidOutput` when a key is missing."""
     if isinstance(output, BaseMessage):
         return read_answer(output.text, _texts(gives))
     if not isinstance(output, Mapping):
@@ -234,7 +234,7 @@ def input_fields(runnable: RunnableWork) -> tuple[str, ...] | None:
 
 
 def _needs(name: str, readable: tuple[str, ...], options: AgentOptions) -> Mapping[str, str]:
-    """Parameter -> key: what the user stated, else what can be read."""
+    """Parameter -> key: as declared by the user, else read from the graph."""
     stated: Any = options.get("needs")
     if stated is None:
         stated = [key for key in readable if key != "feedback"]

@@ -1,4 +1,4 @@
-"""Callback handlers for the models and tools inside an agent: usage, tool calls on the record, streamed tokens."""
+"""Callback handlers for the models and tools inside an agent: they record usage and tool calls, and stream tokens."""
 
 import math
 from collections.abc import AsyncIterator, Iterator
@@ -69,7 +69,7 @@ class TokenListener(AsyncCallbackHandler, _StreamingCallbackHandler[Any]):
 
 
 class ChoiceListener(AsyncCallbackHandler):
-    """Puts on record which of several models answered (`HealingChatModel`), as a decision of the run."""
+    """Records which of several models answered (`HealingChatModel`), as a decision of the run."""
 
     def __init__(self, ctx: RunContext[Any]) -> None:
         self._ctx = ctx
@@ -93,16 +93,16 @@ class ChoiceListener(AsyncCallbackHandler):
 
 
 class UsageListener(AsyncCallbackHandler):
-    """Adds up what models report, and records which tools are called."""
+    """Adds up the usage of models, and records which tools are called."""
 
     raise_error = True
 
     def __init__(self, ctx: RunContext[Any], mark: str) -> None:
         self._ctx = ctx
         self.answered: frozenset[tuple[str, str]] = frozenset()
-        """Tool calls that were answered before the agent went on: a model that repeats one is not obeyed."""
+        """Tool calls that were answered before the agent continued: a repetition by the model is not executed."""
         self._mark = mark
-        """What the first tool call is recorded under, so that a later call of the step knows of it."""
+        """The name under which the first tool call is recorded, for later calls of the step."""
         self._usage = ctx.usage
         self._parts: dict[Any, SubCall] = {}
 

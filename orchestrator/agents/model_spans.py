@@ -1,7 +1,7 @@
 """Spans of an agent's own model calls, by the GenAI conventions: `chat {model}` with provider, tokens, finish reason.
 
-The tracer comes with the OpenTelemetry context of the attempt (`conventions.TRACER_KEY`): where nothing traces, no
-handler is added. Messages are shown only where content capture is on, through the user's redaction hook.
+The tracer comes from the OpenTelemetry context of the attempt (`conventions.TRACER_KEY`): without tracing, no handler
+is added. Messages are exported only if content capture is on, through the user's redaction hook.
 """
 
 import json
@@ -141,7 +141,7 @@ _PARTS_OF_USAGE = (
 
 
 def _answered(message: BaseMessage) -> dict[str, Any]:
-    """What an answer says of itself: tokens, model, id, why it ended."""
+    """The metadata of an answer: tokens, model, id, finish reason."""
     found: dict[str, Any] = {}
     used: Any = getattr(message, "usage_metadata", None)
     if used:

@@ -12,17 +12,17 @@ from .resolution import Resolution, ResolutionKind
 
 K = ResolutionKind
 Validate = Callable[[str, Any], Any]
-"""Key and value in, the value as the key's type out; raises when it is none. Given by the run."""
+"""Validates a value by the type of its key; raises if it is invalid. Provided by the run."""
 
 ANSWER: Final = "answer"
 """The key of the value that a question of kind `question` asks for."""
 MAX_SECONDS: Final = 1e7
-"""The longest wait, as everywhere in the framework."""
+"""The longest wait in seconds."""
 
 PERSON_RIGHTS: Final = frozenset(ResolutionKind)
-"""A person, or the user's own code, may do everything that the impasse leaves open."""
+"""The rights of a person and of the user's own code: everything that the impasse allows."""
 MODEL_RIGHTS: Final = frozenset({K.DEMOTE, K.PROVIDE, K.WAIT, K.STOP})
-"""What a model may do."""
+"""The rights of a model."""
 
 _OPEN: Final[Mapping[str, frozenset[ResolutionKind]]] = {
     "no_route": PERSON_RIGHTS,
@@ -38,7 +38,7 @@ _PERSONS_ONLY: Final = frozenset({"ambiguous", "approval", "question"})
 
 
 def rights_of(rung: object) -> frozenset[ResolutionKind]:
-    """What a rung may answer: its own `.rights`, else everything.
+    """The rights of a rung: its `.rights`, else everything.
 
     Raises `DefinitionError` when `.rights` names something that is no kind of resolution.
     """
@@ -79,7 +79,7 @@ def tools_to_allow(impasse: Impasse) -> tuple[str, ...]:
 
 
 def longest_wait(impasse: Impasse) -> float:
-    """Seconds that a wait may take at most."""
+    """Maximum seconds of a wait."""
     return min(MAX_SECONDS, impasse.budget_left.get("seconds", MAX_SECONDS))
 
 
@@ -91,7 +91,9 @@ def admit(
     asked_by: str,
     validate: Validate | None = None,
 ) -> str | None:
-    """`None` when the resolution may act on this impasse, else why it may not. The reason never holds a value."""
+    """`None` when the resolution is admissible for this impasse, else why it is not. The reason never contains a
+    value.
+    """
     return check_resolution(resolution, impasse, rights, asked_by=asked_by, validate=validate)[1]
 
 
@@ -103,7 +105,7 @@ def check_resolution(
     asked_by: str,
     validate: Validate | None = None,
 ) -> tuple[Resolution, str | None]:
-    """The resolution as the run takes it (values validated, goals as declared), and why it is refused, if it is."""
+    """The resolution with validated values and declared goals, and the reason if it is refused."""
     if resolution.kind not in rights:
         return resolution, f"{asked_by} has no right to {_verb(resolution.kind)}"
     if resolution.kind not in open_kinds(impasse, rights):

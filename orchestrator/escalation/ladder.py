@@ -32,7 +32,7 @@ class RefusedAnswer:
     rung: str
     reason: str
     resolution: Resolution | None = None
-    """What was answered, where it was a resolution at all."""
+    """The answer, if it was a resolution."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for records: without the value that was provided."""
@@ -45,14 +45,14 @@ class RungContext:
     """What a run provides to a rung that it consults."""
 
     validate: Validate | None = None
-    """Makes a provided value the key's type, or raises."""
+    """Validates a provided value by the type of its key."""
     clock: Clock = field(default_factory=SystemClock)
     timeout: float | None = None
     """Seconds that the consultation may take."""
     contents: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Values at hand; a rung shows only those that it is configured to show, each through a redaction hook."""
     router: "Router | None" = None
-    """What prices and heals the models of a rung."""
+    """Prices and health for the models of a rung."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +79,9 @@ class Climb:
     """The result of a climb."""
 
     resolution: Resolution | None = None
-    """What was admitted; `None` when nothing was, or while a question waits."""
+    """The admitted resolution; `None` when there is none, or while a question waits."""
     question: Question | None = None
-    """What the run waits for."""
+    """The question that the run waits for."""
     by: str = ""
     """The rung that answered or asks."""
     asked: tuple[ModelUsage, ...] = ()
@@ -101,7 +101,7 @@ class Climb:
 
     @property
     def usd(self) -> float:
-        """US dollars that asking cost."""
+        """Cost of asking in US dollars."""
         return sum(asked.usd for asked in self.asked)
 
 
@@ -175,7 +175,7 @@ def _within_budget(means: RungContext, impasse: Impasse) -> RungContext:
 
 async def _ask(rung: Rung, impasse: Impasse, means: RungContext) -> RungReply:
     name, clock = rung_name(rung), means.clock
-    # a rung that is consulted keeps to the time itself, so that what it spent is not lost
+    # a consulted rung enforces the time-out itself, so that its usage is not lost
     grace = GRACE if isinstance(rung, Consulting) else 0.0
     limit = None if means.timeout is None else max(0.0, means.timeout) + grace
     began = clock.monotonic()

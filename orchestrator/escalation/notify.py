@@ -144,8 +144,8 @@ LOG: Final = logging.getLogger("orchestrator.escalation")
 class NotificationSink:
     """Notifies people through the channels of the rung that asks, once the question is on record.
 
-    It never delays a run. `report` is called with the run's id and one line for each error (default: a warning
-    in the log); `drain` waits for what is under way.
+    It never delays a run. `report` is called with the run's id and one line for each error (default: a warning in the
+    log); `drain` waits for notifications in progress.
     """
 
     def __init__(
@@ -200,7 +200,7 @@ def ask_on_terminal(
     read: Callable[[str], str] = input,
     write: Callable[[str], object] = print,
 ) -> Resolution | None:
-    """What a person answers; `None` when the input ends first. An answer that is not possible is asked for again."""
+    """A person's answer; `None` when the input ends. After an invalid answer the question is repeated."""
     write(question_text(question, impasse))
     while True:
         try:

@@ -1,4 +1,4 @@
-"""`Question`: what a waiting run asks a person, and how the answer is interpreted."""
+"""`Question`: the question of a waiting run to a person, and the interpretation of the answer."""
 
 import json
 from collections.abc import Mapping
@@ -22,11 +22,11 @@ _NO: Final = frozenset({"no", "n", "false", "decline", "declined"})
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a run waits for."""
+    """A question of a waiting run."""
 
     text: str
     choices: tuple[str, ...] = ()
-    """What may be answered, as a numbered list (from 1)."""
+    """The possible answers, as a numbered list (from 1)."""
     admissible: tuple[ResolutionKind, ...] = ()
     """The kinds of resolution that answer it."""
     deadline: float | None = None
@@ -40,9 +40,9 @@ class Question:
     asked_at: float | None = None
     """Seconds since the epoch."""
     rung: str = ""
-    """Who asks."""
+    """The rung that asks."""
     id: str = ""
-    """Names the question, so that a late answer to an earlier one is not taken for an answer to this one."""
+    """Id of the question, so that a late answer to an earlier question is not applied to this one."""
     run: str = ""
     """The run that asks, which may be a child of the one that shows the question."""
     step: str = ""
@@ -131,7 +131,7 @@ def interpret_answer(
 
 
 def resolution_at_deadline(question: Question, impasse: Impasse, *, validate: Validate | None = None) -> Resolution:
-    """What holds when the deadline has passed: the default where it is admissible, else stop."""
+    """The resolution after the deadline: the default if it is admissible, else stop."""
     made = question.default
     if made is not None and made.kind in NO_NEED_OF_A_PERSON and impasse.kind != "ambiguous":
         taken, refused = check_resolution(made, impasse, PERSON_RIGHTS, asked_by="the default", validate=validate)

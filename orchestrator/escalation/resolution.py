@@ -110,7 +110,7 @@ class Resolution:
 
     @property
     def text(self) -> str:
-        """What it does, in a few words and without the value, which may be private."""
+        """The resolution in a few words, without the value, which may be private."""
         match self.kind:
             case ResolutionKind.DEMOTE:
                 return f"demote to {' + '.join(self.goal)}"

@@ -50,9 +50,9 @@ class Request:
     candidates: tuple[Guess, ...] = ()
     """Goals that come into question, likeliest first."""
     by: str = "examples"
-    """Who decided: `examples`, `model`, or `nobody`."""
+    """What decided: `examples`, `model`, or `nobody`."""
     asked: ModelUsage | None = None
-    """What asking a model took; `None` when none was asked."""
+    """The usage of the model; `None` when none was asked."""
 
     @property
     def ready(self) -> bool:
@@ -94,7 +94,7 @@ class Interpreter:
         self._neighbours = Neighbours([(place, text) for place, texts in enumerate(self.examples) for text in texts])
 
     async def interpret(self, text: str, view: GraphRevision, at_hand: Mapping[str, Any] | None = None) -> Request:
-        """What the text asks of this graph, given the values at hand. Runs nothing.
+        """The goal and inputs that the text requests of this graph, given the values at hand. Runs nothing.
 
         Raises `InputError` for an empty text, and for a goal that no tool of the graph gives.
         """

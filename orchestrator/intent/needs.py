@@ -1,4 +1,4 @@
-"""Which inputs a goal needs: the keys that no tool gives, on the way that lacks the fewest."""
+"""The inputs of a goal: the keys that no tool gives, on the route that lacks the fewest."""
 
 import heapq
 from collections.abc import Collection, Iterable
@@ -23,11 +23,11 @@ class Needs:
 
 
 def needs_of(view: GraphRevision, goal: Iterable[str], at_hand: Collection[str] = ()) -> Needs:
-    """The keys that somebody must or may provide to reach `goal`.
+    """The keys that must or may be provided to reach `goal`.
 
     Of several ways the one that lacks the fewest inputs counts, then the cheapest, then the first by name (Knuth's
-    generalisation of Dijkstra's algorithm, Information Processing Letters 6, 1977, with shared inputs counted for
-    each tool that takes them).
+    generalisation of Dijkstra's algorithm, Information Processing Letters 6, 1977, with shared inputs counted for each
+    tool that takes them).
     """
     best = _cheapest(view, at_hand)
     required: dict[str, None] = {}

@@ -16,7 +16,7 @@ _VALUES: Final = re.compile(
     r"[\"“„«][^\"”“»]{1,400}[\"”“»]|https?://\S+|[\w.+-]+@[\w-]+\.[\w.-]+|\S*/\S+|\b[\w-]+\.[a-z]\w{1,4}\b|\d[\d.,:-]*",
     re.IGNORECASE,
 )
-"""What a text is about rather than what it asks for: quotations, addresses, files, numbers."""
+"""Pieces of a text that are values, not the request itself: quotations, addresses, files, numbers."""
 GRAMS: Final = (3,)
 """Lengths of the parts of words, in characters."""
 WORD_SHARE: Final = 0.2

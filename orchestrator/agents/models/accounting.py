@@ -1,4 +1,4 @@
-"""What asking a model, or another rung of the ladder, cost and gave."""
+"""The usage and the answer of a model, or of another rung of the ladder."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -9,28 +9,28 @@ RECORD: Final = "orchestrator"
 
 @dataclass(frozen=True, slots=True)
 class ModelUsage:
-    """What asking one rung took and gave."""
+    """The usage and the answer of one rung."""
 
     rung: str
     answered: str = ""
-    """What it answered, in a few words; empty when it passed, or gave nothing that could be used."""
+    """Its answer in a few words; empty when it passed or the answer was not usable."""
     admitted: bool = False
     """Whether the run acts on that answer, or waits for the question to be answered."""
     model: str = ""
     """The model that answered, or that was asked last."""
     calls: int = 0
-    """Model calls, repairs not counted: 1 when a model was asked, whichever of several it was."""
+    """Model calls without repairs: 1 when a model was asked, whichever of several."""
     repairs: int = 0
     """Further calls to repair malformed output."""
     attempts: int = 0
-    """Requests sent for all of that: fallbacks to other models, and requests that failed, included."""
+    """Requests in total, including fallbacks to other models and failed requests."""
     input_tokens: int = 0
     output_tokens: int = 0
     usd: float = 0.0
     """US dollars."""
     seconds: float = 0.0
     problems: tuple[str, ...] = ()
-    """What went wrong on the way: time-outs, errors of the model's server, malformed answers."""
+    """Problems: time-outs, errors of the model's server, malformed answers."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for records."""

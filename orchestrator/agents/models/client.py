@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 AGAIN_AFTER: Final = 0.5
-"""Seconds until a model that failed for a moment is asked once more, where its server does not say."""
+"""Default seconds until a model with a transient failure is asked once more."""
 MOMENTARY: Final = frozenset({408, 429, 500, 502, 503, 504, 529})
 
 
 @dataclass(frozen=True)
 class Consultation(Generic[T]):
-    """What is asked, and how the answer is read."""
+    """The question, and the parsing of the answer."""
 
     system: str
     user: str
@@ -45,16 +45,16 @@ class Consultation(Generic[T]):
 
 @dataclass(frozen=True)
 class Consulted(Generic[T]):
-    """What came of it."""
+    """The result of a consultation."""
 
     value: T | None
     asked: ModelUsage
     unusable: tuple[Unusable, ...] = ()
-    """Why answers could not be used, one for each that could not."""
+    """Reasons of unusable answers, one for each."""
 
 
 class Consultant:
-    """Several chat models behind one question. Raises `DefinitionError` for what is no chat model."""
+    """Asks one of several chat models. Raises `DefinitionError` for an object that is no chat model."""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class Consultant:
     async def _request(
         self, talk: "_Exchange", place: int, it: Consultation[Any], user: str
     ) -> "tuple[AIMessage | None, float | None]":
-        """One model's answer; or `None`, and in how many seconds it is worth asking again, if it is."""
+        """One model's answer; or `None` with the seconds until a repetition is useful, if it is."""
         talk.model = talk.pool.name(place)
         try:
             return await self._answer(talk, place, it, user), None
@@ -182,11 +182,11 @@ class _Exchange:
         return max(0.0, self.deadline - self.clock.monotonic())
 
     def problem(self, text: str) -> None:
-        """Put a problem on record."""
+        """Record a problem."""
         self.problems.append(f"{self.model}: {clean(text, 200)}")
 
     def take(self, it: Consultation[T], answer: RawAnswer) -> T | None:
-        """What the answer says; `None`, and why on record, when it cannot be used."""
+        """The parsed answer; `None`, with the reason recorded, when it is not usable."""
         try:
             return it.read(answer)
         except Unusable as error:
@@ -194,7 +194,7 @@ class _Exchange:
             return None
 
     def asked(self, name: str) -> ModelUsage:
-        """What it took."""
+        """Its usage."""
         return ModelUsage(
             name,
             model=self.model,

@@ -12,7 +12,7 @@ _NUMBER: Final = re.compile(r"[0-9]{1,4}")
 
 
 class Unusable(Exception):
-    """An answer cannot be used. The message says why, for the model's second try and the record."""
+    """An unusable answer. The message has the reason, for the repair request and the record."""
 
 
 class Malformed(Unusable):

@@ -21,8 +21,9 @@ SECONDS: Final = 2.0
 TOKENS: Final = (1_500, 100)
 """Input and output tokens of a consultation, until calls have reported theirs."""
 STEP: Final = 0.0005
-"""How much less competence is assumed of each next model: the order given decides, until health or cost do. Quality
-counts whole, whatever the probability of success, so the step is worth less than what a few failures add to a price."""
+"""Difference in assumed competence between successive models, so that the given order decides until health or cost do.
+It is small, because a few failures must be able to outweigh it.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ class ModelPool:
         self._health.record(self.health_names[place], True, seconds=seconds, cost=usd)
 
     def failed(self, place: int, error: Exception, now: float | None = None) -> None:
-        """Record a failed request. Whatever the reason, another model is the better choice for a while.
+        """Record a failed request: for any reason, another model is preferred for a while.
 
         `now`, in seconds since the epoch, is for a server that says when to come again by date.
         """

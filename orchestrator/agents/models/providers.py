@@ -1,4 +1,4 @@
-"""What is known of a provider's models: its standard name, published prices, how to turn its client's retries off."""
+"""Facts about providers of models: standard names, published prices, how to disable the retries of their clients."""
 
 import logging
 from functools import cached_property, lru_cache

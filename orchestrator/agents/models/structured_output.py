@@ -76,7 +76,7 @@ def _closed(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def raw_answer(message: "AIMessage") -> RawAnswer:
-    """What the message holds: calls of the answering tool, well formed or not, and its text."""
+    """The contents of the message: calls of the answering tool, well-formed or not, and its text."""
     calls: list[Any] = [call["args"] for call in message.tool_calls if call["name"] == ANSWER_TOOL]
     calls += [call["args"] or "" for call in message.invalid_tool_calls if call["name"] == ANSWER_TOOL]
     return RawAnswer(tuple(calls), _text(message))
@@ -89,7 +89,7 @@ def tokens(message: "AIMessage") -> tuple[int, int]:
 
 
 def turned_down(error: BaseException) -> bool:
-    """Whether the request failed for the way it asked in, so that a simpler way may succeed."""
+    """Whether the request failed because of its output mode, so that a simpler one may succeed."""
     return isinstance(error, NotImplementedError | TypeError | ValueError) or status_of(error) in NOT_SUPPORTED
 
 
