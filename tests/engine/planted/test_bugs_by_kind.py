@@ -31,7 +31,7 @@ from orchestrator.engine.registry import RunRegistry
 from orchestrator.engine.run import Run
 from orchestrator.engine.runtime import Runtime
 from orchestrator.engine.slots import Slots
-from orchestrator.engine.steps import arguments, compensate, executor, reconcile
+from orchestrator.engine.steps import compensate, executor, invocation, reconcile
 from orchestrator.engine.steps.children import ChildRuns
 from orchestrator.engine.steps.invocation import Invocation
 from orchestrator.engine.threads import Threads
@@ -212,7 +212,7 @@ BUGS = {
     ),
     "calls share their values": Bug(
         10,
-        attribute(arguments, "own_copy", lambda value, memo: value),
+        attribute(invocation, "own_copy", lambda value, memo: value),
         stored.test_no_call_sees_what_another_did_to_a_value,
     ),
     "what a tool raises leaves the run as it is": Bug(
