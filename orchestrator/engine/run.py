@@ -24,7 +24,7 @@ from .pending import CallQuestion, PendingWaits
 from .recorder import Recorder
 from .runtime import Runtime
 from .state import RunState
-from .tree import BudgetAccount, CancelScope
+from .tree import BudgetAccount, CancelScope, StoreOutage
 from .values import ValueTable, digest, same_digest
 
 T = TypeVar("T")
@@ -78,6 +78,7 @@ class Run:
         self.account: BudgetAccount = BudgetAccount(
             state, runtime.clock, parent.account if parent else None, parent_call
         )
+        self.outage: StoreOutage = parent.outage if parent else StoreOutage()
         self.view: GraphRevision = runtime.graph.view()
         self.plan: Planned | None = None
         """The current route or impasse with the facts it was planned on."""

@@ -1,14 +1,18 @@
-"""What the runs of a tree share: `BudgetAccount` (money, calls, time) and `CancelScope`. Both are nested like the
-runs.
+"""What the runs of a tree share: `BudgetAccount` (money, calls, time) and `CancelScope`, which are nested like the
+runs, and one `StoreOutage`.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from orchestrator.core.clock import Clock
 from orchestrator.core.goal import UNLIMITED
 
 from .state import RunState
+
+LEAST_WAIT: Final = 0.1
+"""Minimum seconds for which an effect waits for the store."""
 
 
 class CancelScope:
@@ -190,4 +194,29 @@ class BudgetAccount:
         return None if limit is None else limit - self._state.seconds_at_work(self._clock.time())
 
 
-__all__ = ["BudgetAccount", "CancelScope"]
+class StoreOutage:
+    """How long the effects of a run tree have waited for an unreachable store. Times are in monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+        self._until = 0.0
+
+    def seconds_left(self, now: float, patience: float) -> float:
+        """Seconds for which one more effect may wait. A wait that failed longer ago belongs to an earlier outage."""
+        if self._since is None or now - self._until > patience:
+            self._since = None
+            return patience
+        return max(LEAST_WAIT, self._since + patience - now)
+
+    def lasts(self, since: float, until: float) -> None:
+        """Note a wait from `since` to `until` that failed."""
+        if self._since is None:
+            self._since = since
+        self._until = until
+
+    def is_over(self) -> None:
+        """Note that the store has answered."""
+        self._since = None
+
+
+__all__ = ["BudgetAccount", "CancelScope", "StoreOutage"]

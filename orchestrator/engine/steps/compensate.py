@@ -5,6 +5,7 @@ still stands, or if it takes the tool's idempotency key; otherwise the effect is
 """
 
 import asyncio
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
@@ -33,10 +34,17 @@ async def intent_durable(run: Run) -> None:
     """Wait until the records of `run` are durable, for the policy's `patience`, so that a restart of the database loses
     no effect.
 
-    Raises `StoreError` after that time, and when the record was refused or lost.
+    All effects of a run tree share this time while the store is unreachable: one after another they wait no longer than
+    the first. Raises `StoreError` after that time, and when the record was refused or lost.
     """
-    patience = max(DURABLE_WITHIN, run.runtime.policy.patience)
-    await run.runtime.store.settled(patience, run.state.run_id, run.token)
+    outage, patience = run.outage, max(DURABLE_WITHIN, run.runtime.policy.patience)
+    began = time.monotonic()
+    try:
+        await run.runtime.store.settled(outage.seconds_left(began, patience), run.state.run_id, run.token)
+    except StoreError:
+        outage.lasts(began, time.monotonic())
+        raise
+    outage.is_over()
 
 
 class _Lost(Exception):

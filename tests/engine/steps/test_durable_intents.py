@@ -3,11 +3,12 @@
 import asyncio
 import sqlite3
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from orchestrator import Budget, DecisionKind, Orchestrator, Policy, Status, tool
+from orchestrator import Budget, DecisionKind, Orchestrator, Policy, Refused, RunContext, Status, tool
 from orchestrator.engine.run import Run
 from orchestrator.engine.steps import compensate, executor
 
@@ -51,6 +52,37 @@ async def test_a_write_waits_for_a_store_that_is_away_for_the_patience_of_the_po
         assert (outcome.status, payments) == (status, paid)
         if not paid:
             assert "its intent could not be made durable" in outcome.failures[0].message
+
+
+async def test_effects_that_are_undone_while_the_store_is_away_wait_for_it_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five effects of children, one after another."""
+    monkeypatch.setattr(compensate, "DURABLE_WITHIN", 0.1)
+    path, undone = tmp_path / "runs.db", list[int]()
+    held, back = threading.Event(), threading.Event()
+    holder = threading.Thread(target=hold, args=(path, held, back, 30))
+
+    @tool(gives="seat", effect="write", compensate=undone.append)
+    async def hold_seat(i: int) -> int:
+        return i
+
+    @tool(gives="trip", retries=0)
+    async def trip(seats: int, ctx: RunContext) -> int:
+        for i in range(seats):
+            await ctx.reach("seat", {"i": i})
+        holder.start()
+        assert held.wait(30)
+        raise Refused("no bus")
+
+    async with Orchestrator([hold_seat, trip], store=path, policy=Policy(patience=1.5)) as orc:
+        started = time.monotonic()
+        outcome = await orc.run("trip", {"seats": 5})
+        seconds = time.monotonic() - started
+        back.set()
+        holder.join()
+        assert (undone, outcome.uncompensated) == ([], ("hold_seat",) * 5)
+        assert seconds < 5
 
 
 @pytest.mark.parametrize("how", ["cancelled", "left", "late", "stopped as the store is back"])
