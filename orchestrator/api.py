@@ -126,7 +126,7 @@ class Orchestrator(Registration, RecordedRuns):
             observers=BackgroundObservers(lambda: self._background, lambda: self._evaluator, self._notifications),
             reach=launch.launch_child,
             end_orphans=end_orphans,
-            heartbeat=Heartbeat(self.store, runs.by_id, on_problem=lambda problem: self.store.on_problem(problem)),
+            heartbeat=Heartbeat(self.store, runs.by_id, lambda problem: self.store.on_problem(problem), runs.in_turn),
             sinks=[tracing, *([self._notifications] if self._notifications.notifies else [])],
             runs=runs,
             own_pricing=pricing is not None,

@@ -62,6 +62,10 @@ class RunRegistry:
         finally:
             self._pass_on(run_id, mine)
 
+    def in_turn(self, run_id: str) -> bool:
+        """Whether an operation on the id is in progress or waits for its turn."""
+        return run_id in self._turns
+
     def _pass_on(self, run_id: str, mine: "Future[None]") -> None:
         with self._lock:
             queue = self._turns[run_id]

@@ -374,6 +374,10 @@ class MemoryStore:
         """Own the run."""
         return self._ownership.claim(run_id, owner, ttl)
 
+    def owned(self, owner: str) -> Mapping[str, int]:
+        """The tokens of the owner's runs."""
+        return self._ownership.owned(owner)
+
     def renew(self, owner: str, ttl: float, tokens: Mapping[str, int]) -> frozenset[str]:
         """Renew the owner's lease; the runs it has lost."""
         return self._ownership.renew(owner, ttl, tokens)

@@ -139,6 +139,11 @@ class MemoryOwnership:
                 if self.owners.get(run_id) != owner or self.runs[run_id].token != token
             )
 
+    def owned(self, owner: str) -> dict[str, int]:
+        """The tokens of the owner's runs."""
+        with self.lock:
+            return {run_id: self.runs[run_id].token for run_id, held in self.owners.items() if held == owner}
+
     def release(self, run_id: str, token: int) -> None:
         """Give the run back."""
         with self.lock:

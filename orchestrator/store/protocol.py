@@ -266,6 +266,10 @@ class Store(Protocol):
         """Renew the owner's lease; returns those of its runs (by id, with their tokens) that it no longer owns."""
         ...
 
+    def owned(self, owner: str) -> Mapping[str, int]:
+        """The fencing tokens of all runs of an owner, by id."""
+        ...
+
     def owner(self, run_id: str) -> str:
         """The owner of a run; empty if there is none."""
         ...

@@ -16,6 +16,8 @@ LEASE_SECONDS: Final = 3.5
 """Duration of a lease in seconds. An owner on this machine whose process is gone loses its runs at once."""
 RENEW_SECONDS: Final = 1.0
 """Seconds between two renewals. One statement renews the lease for all runs."""
+STRAY_SECONDS: Final = 3.0
+"""Seconds between two looks for runs that are owned and not executed; after two looks they are released."""
 
 
 class Owned(Protocol):
@@ -47,11 +49,22 @@ class Heartbeat:
     fenced.
     """
 
-    def __init__(self, store: Store, live: MutableMapping[str, Owned], on_problem: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        live: MutableMapping[str, Owned],
+        on_problem: Callable[[str], None],
+        in_turn: Callable[[str], bool] = lambda _: False,
+    ) -> None:
+        """`in_turn`: whether an operation on a run is in progress in this process."""
         self.owner = owner_name()
         self._store = store
         self._live = live
         self._on_problem = on_problem
+        self._in_turn = in_turn
+        self._strays: dict[str, int] = {}
+        """Runs that the store says are ours and that nothing here executed at the last look, with their tokens."""
+        self._looked_at = float("-inf")
         self._thread: threading.Thread | None = None
         self._lock = new_lock()
         self._stopping = threading.Event()
@@ -84,7 +97,7 @@ class Heartbeat:
         tokens = {
             run_id: run.token for run_id, run in list(self._live.items()) if run.token is not None and not run.released
         }
-        if not tokens and not self.workers:
+        if not tokens and not self.workers and not self._strays:
             self._renewed = None
             return
         try:
@@ -99,6 +112,7 @@ class Heartbeat:
         for run_id in sorted(lost):
             self.refused(run_id, tokens[run_id])
         self._cancel()
+        self._release_strays(time.monotonic())
 
     def _note_renewal(self, now: float) -> None:
         if self._renewed is not None and now - self._renewed > LEASE_SECONDS:
@@ -123,6 +137,25 @@ class Heartbeat:
                 if run is not None:
                     run.cancel("cancelled")
 
+    def _release_strays(self, now: float) -> None:
+        """Release runs that this process owns and does not execute, such as one that it claimed or began in an outage
+        and whose caller got no answer in time: while its lease is renewed no other process could claim them.
+        """
+        if now - self._looked_at < STRAY_SECONDS:
+            return
+        self._looked_at = now
+        with contextlib.suppress(OrchestratorError):
+            owned = self._store.owned(self.owner)
+            found = {run_id: token for run_id, token in owned.items() if not self._is_executed(run_id)}
+            for run_id, token in found.items():
+                if self._strays.get(run_id) == token:
+                    self._on_problem(f"run {run_id!r} is released: this process owns it and does not execute it")
+                    self._store.release(run_id, token)
+            self._strays = {run_id: token for run_id, token in found.items() if self._strays.get(run_id) != token}
+
+    def _is_executed(self, run_id: str) -> bool:
+        return run_id in self._live or self._in_turn(run_id)
+
     def refused(self, run_id: str, token: int) -> None:
         """Fence the run with this token; callable from any thread."""
         self._before(run_id, token)
@@ -135,6 +168,7 @@ class Heartbeat:
         self.owner = owner_name()
         self._live.clear()
         self.workers, self._renewed = 0, None
+        self._strays.clear()
         self._thread = None
 
 
@@ -147,4 +181,4 @@ def _work(heartbeat: "weakref.ref[Heartbeat]", stopping: threading.Event) -> Non
         del alive
 
 
-__all__ = ["LEASE_SECONDS", "RENEW_SECONDS", "Heartbeat"]
+__all__ = ["LEASE_SECONDS", "RENEW_SECONDS", "STRAY_SECONDS", "Heartbeat"]

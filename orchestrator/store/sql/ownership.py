@@ -55,9 +55,14 @@ def renew_owner(connection: Connection, owner: str, expires: float) -> None:
 
 def runs_not_owned(connection: Connection, owner: str, tokens: Mapping[str, int]) -> frozenset[str]:
     """Those of the runs that the owner does not own under these tokens."""
-    rows = connection.execute(select(RUNS.c.run_id, RUNS.c.token).where(RUNS.c.owner == owner)).all()
-    owned = {row.run_id: row.token for row in rows}
+    owned = runs_of(connection, owner)
     return frozenset(run_id for run_id, token in tokens.items() if owned.get(run_id) != token)
+
+
+def runs_of(connection: Connection, owner: str) -> dict[str, int]:
+    """The tokens of the runs of an owner."""
+    rows = connection.execute(select(RUNS.c.run_id, RUNS.c.token).where(RUNS.c.owner == owner)).all()
+    return {row.run_id: row.token for row in rows}
 
 
 def drop_claim(connection: Connection, run_id: str, token: int) -> None:

@@ -307,6 +307,10 @@ class SqlStore(SqlReads):
 
         return self._ask(work)
 
+    def owned(self, owner: str) -> Mapping[str, int]:
+        """The tokens of the owner's runs."""
+        return self._ask(lambda connection: ownership.runs_of(connection, owner))
+
     def release(self, run_id: str, token: int) -> None:
         """Give the run back."""
         self._ask(lambda connection: ownership.drop_claim(connection, run_id, token))

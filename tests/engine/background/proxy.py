@@ -49,6 +49,17 @@ class Proxy:
             self._hole_until = time.monotonic() + seconds
         threading.Timer(seconds, self.reset).start()
 
+    def refuse(self, seconds: float) -> None:
+        """Refuse new connections for a while, and reset those that there are."""
+        self._server.close()
+        self.reset()
+
+        def listen() -> None:
+            self._server = socket.create_server(("127.0.0.1", self.port))
+            threading.Thread(target=self._accept, name="proxy", daemon=True).start()
+
+        threading.Timer(seconds, listen).start()
+
     def swallow(self) -> None:
         """Pass nothing on over the connections that are open now, and never end them; new ones work."""
         with self._lock:
