@@ -26,9 +26,9 @@ T = TypeVar("T")
 
 
 def config_for(ctx: RunContext[Any], *own: BaseCallbackHandler) -> RunnableConfig:
-    """The config of a call inside an agent: `own` handlers, those that stream tokens where somebody follows, and those
-    of the LangGraph around the run that stream messages. Nothing else of that graph is passed on: what is invoked is a
-    run of its own, no subgraph.
+    """The config of a call inside an agent: `own` handlers, those that stream tokens if a subscriber follows the run,
+    and those of the LangGraph around the run that stream messages. Nothing else of that graph is passed on: what is
+    invoked is a run of its own, no subgraph.
     """
     handlers: list[BaseCallbackHandler] = [*own, ChoiceListener(ctx)]
     traced = span_handler()

@@ -30,7 +30,7 @@ class Question:
     admissible: tuple[ResolutionKind, ...] = ()
     """The kinds of resolution that answer it."""
     deadline: float | None = None
-    """Seconds after which the default holds; `None`: the run waits until somebody answers."""
+    """Seconds after which the default applies; `None`: the run waits until it is answered."""
     default: Resolution | None = None
     """The answer at the deadline; without one the run stops."""
     key: str | None = None

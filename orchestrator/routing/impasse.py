@@ -1,4 +1,4 @@
-"""Why there is no route: the keys out of reach, and a smallest set of unusable tools that would open one."""
+"""Why there is no route: the keys that cannot be produced, and a smallest set of unusable tools that would open one."""
 
 from collections.abc import Sequence
 
@@ -14,9 +14,9 @@ from .situation import Situation
 from .weights import NEVER
 
 INFINITE_PRICE = "the pricing makes it infinite"
-"""The reason of a tool that is up, and that the user's pricing rules out."""
+"""The reason of a working tool that the user's pricing excludes."""
 _UNIT = 1 << 120
-"""What one unusable part weighs when the fewest are looked for: more than any undoing."""
+"""Weight of one unusable part in the search for the fewest: more than any undo cost."""
 
 
 def impasse_of(skeleton: Skeleton | None, situation: Situation, states: int) -> Impasse:
@@ -65,12 +65,12 @@ def _cheapest_opening(skeleton: Skeleton, situation: Situation, states: int) -> 
 
 
 def _weight(broken: Sequence[Blame]) -> int:
-    """What is broken can be mended; a condition that does not hold is how the world is, and blamed last."""
+    """The weight of an unusable tool: a broken tool can recover, so a false condition is blamed last."""
     return sum(1000 if blame.reason == CONDITION_FALSE else 1 for blame in broken)
 
 
 def _broken(situation: Situation, start: int) -> list[Blame]:
-    """The unusable things that stand in the way of this start."""
+    """The unusable parts that prevent this start."""
     c, problem = situation.compiled, situation.problem
     source = c.via(start)
     name = c.names[c.tool_of(start)]
@@ -94,7 +94,7 @@ def _why_infinite(situation: Situation, tool: int) -> str:
 
 
 def _never(situation: Situation, unreachable: Sequence[str]) -> Impasse:
-    """Even with everything working there is no way: name the needs that nothing satisfies."""
+    """No route even with everything working: name the needs that no tool satisfies."""
     c = situation.compiled
     seen, stack, lacking = set(unreachable), list(unreachable), dict[str, str]()
     while stack:
@@ -115,7 +115,7 @@ def _never(situation: Situation, unreachable: Sequence[str]) -> Impasse:
 
 
 def _committed(situation: Situation, planned: Instance, blame: Sequence[Blame]) -> Impasse:
-    """There are routes, but each leaves behind what cannot be undone."""
+    """There are routes, but each abandons an effect that cannot be undone."""
     mask = planned.goal_mask
     for m in planned.mask:
         mask |= m

@@ -1,4 +1,4 @@
-"""`Planner`: the cheapest feasible route from the state of a run. Pure: no clock, no randomness, no I/O."""
+"""`Planner`: finds the cheapest feasible route from the state of a run. Pure: no clock, no randomness, no I/O."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -87,7 +87,7 @@ V = TypeVar("V")
 class Planner:
     """Plans on the current revision of a graph, or on the one that a run was given.
 
-    Calls from several threads take turns: what was learned about one goal serves the next.
+    Calls from several threads are serialised. Data about a goal are cached for its next plan.
     """
 
     def __init__(self, graph: ToolGraph, prices: PriceTable, policy: Policy) -> None:
@@ -97,7 +97,7 @@ class Planner:
         self._lock = new_lock()
         self._grounds: dict[int, _PreparedRevision] = {}
         self._latest: _PreparedRevision | None = None
-        """The one that was planned on last."""
+        """The revision that was planned on last."""
         graph.followed_by(self)
 
     def follow(self, view: GraphRevision) -> None:
@@ -111,7 +111,7 @@ class Planner:
                         self._latest.take_in()
 
     def plan(self, problem: Problem, view: GraphRevision | None = None) -> Route:
-        """The cheapest route. Raises `NoRoute`, whose impasse says what is missing and who is to blame."""
+        """The cheapest route. Raises `NoRoute`, whose impasse has the missing keys and the blamed tools."""
         with self._lock:
             view = view or self._graph.view()
             ground = self._latest
@@ -127,7 +127,7 @@ class Planner:
             return beaten(lambda p: then.plan(p, self._policy), problem)
 
     def forget(self) -> None:
-        """Forget what was learned about goals. The next plan of each is as its first; nothing else changes."""
+        """Drop cached data about goals. Only the speed of the next plans changes."""
         with self._lock:
             for ground in self._grounds.values():
                 ground.forget()
@@ -164,7 +164,7 @@ class Planner:
 
 
 class _PreparedRevision:
-    """One revision made ready for planning, with what was learned about the goals asked for."""
+    """One revision prepared for planning, with cached data about its goals."""
 
     def __init__(self, weights: RoutingWeights) -> None:
         self.weights = weights
@@ -202,7 +202,7 @@ class _PreparedRevision:
             self._root_of_last.grow()
 
     def plan(self, problem: Problem, policy: Policy, explain: Explain | None = None) -> Route:
-        """The cheapest route; `explain` finds what it beat."""
+        """The cheapest route; `explain` computes its alternatives."""
         self.weights.sync()
         situation = Situation(self.weights, problem)
         goal, mask = situation.open_goal()

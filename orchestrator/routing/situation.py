@@ -1,4 +1,4 @@
-"""`Situation`: the state of a run, on a compiled graph: what is free, what is out, what it costs here."""
+"""`Situation`: the state of a run on a compiled graph: free keys, unusable tools, costs in this run."""
 
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import replace
@@ -11,9 +11,9 @@ from .weights import NEVER, SHIFT, RoutingWeights
 
 
 class Stakes:
-    """Completed effects as bits: which of them a free key or a passed tool rests on, and the price of leaving them.
+    """Completed effects as bits: those on which a free key or a passed tool depends, and the price of abandoning them.
 
-    A call in flight counts as done: what it does will have to be undone as well.
+    A call in flight counts as done, because its effect would have to be undone as well.
     """
 
     def __init__(self, view: GraphRevision, problem: Problem) -> None:
@@ -155,7 +155,7 @@ class Situation:
         return self.weights.prices.success(node)
 
     def restored(self) -> "Situation":
-        """The situation as it would be if this run could use everything again (prices apart)."""
+        """The situation if this run could use every tool again (apart from prices)."""
         return Situation(self.weights, replace(self.problem, unusable={}, unusable_transitions={}))
 
     def effects_of(self, start: int) -> int:

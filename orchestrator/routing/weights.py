@@ -1,4 +1,4 @@
-"""`RoutingWeights`: the current cost of every start of a compiled graph, worked out when first asked for."""
+"""`RoutingWeights`: the current cost of every start of a compiled graph, computed on first use."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Protocol
@@ -23,7 +23,7 @@ def pico_of(cost: int) -> int:
 
 
 class Prices(Protocol):
-    """What planning asks of a `PriceTable`, or of a look back at one."""
+    """What planning needs of a `PriceTable`, or of a view of earlier prices."""
 
     def pico(
         self,
@@ -81,7 +81,7 @@ class RoutingWeights:
         self._grown = len(compiled.growths)
 
     def sync(self) -> None:
-        """Update with what was added to the graph, and what was re-priced; at first, everything."""
+        """Update after additions to the graph and changed prices; at first, compute everything."""
         if self._grown < len(self.compiled.growths):
             self._grow()
         if self.cursor < 0:
@@ -162,7 +162,7 @@ class RoutingWeights:
             values[tool] = NEVER if pico is None else (pico << SHIFT) + STEP
 
     def as_of(self, cursor: int) -> "RoutingWeights":
-        """The costs as they were: a choice is explained by the costs at that time."""
+        """The costs at an earlier time, to explain a decision by the costs of that time."""
         then = RoutingWeights(self.compiled, self.prices)
         then.values, then.cursor = list(self.values), self.prices.now
         for name, picos in self.prices.changed_from(cursor).items():

@@ -24,7 +24,7 @@ class ScriptedChatModel(BaseChatModel):
     """Gives its responses one after another; `ScriptedChatModel(["hello", TimeoutError("slow"), AIMessage(...)])`.
 
     `calls` counts the calls, `received` keeps the messages of each and `bound` the tools that were bound. A call after
-    the last response raises `AssertionError`, unless `repeat` is set: then the last one is given for ever.
+    the last response raises `AssertionError`, unless `repeat` is set: then the last one is repeated.
     """
 
     responses: list[Any] = Field(default_factory=list[Any])

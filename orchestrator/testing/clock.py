@@ -30,7 +30,7 @@ class FakeClock:
     """A clock that stands still until it is moved, or until everybody sleeps.
 
     `advance(seconds)` moves it, firing sleeps and deadlines on the way in order. It also moves by itself: when nothing
-    else in the event loop can continue and somebody sleeps, it jumps to the next event. A deadline (`wait_for`) alone
+    else in the event loop can continue and a task sleeps, it jumps to the next event. A deadline (`wait_for`) alone
     never makes it jump, for what is waited for may be real work. Programs of pure asyncio run the same way every time.
     """
 
@@ -127,7 +127,7 @@ class FakeClock:
             event.loop.call_soon_threadsafe(wake)
 
     def _when_idle(self, loop: asyncio.AbstractEventLoop) -> bool:
-        """Jump to the next event, if somebody sleeps; whether to continue watching."""
+        """Jump to the next event if a task sleeps; returns whether to continue watching."""
         if not self._has_sleepers(loop):
             return False
         event = self._next()

@@ -93,7 +93,7 @@ def rate_limit(tool: Tool, times: int | None = 1, retry_after: float | None = No
 
 @Fault
 def flap(tool: Tool, pattern: Iterable[bool] | str = "10", error: Error | None = None) -> Tool:
-    """Fail and work by turns: `pattern` (True or `1` fails) is repeated for ever. Default: every other call fails."""
+    """Fail and work by turns: `pattern` (True or `1` fails) is repeated forever. Default: every other call fails."""
     turns = [turn in (True, "1") for turn in pattern]
     if not turns:
         raise DefinitionError("flap needs a pattern of at least one turn, such as '110'.")

@@ -37,7 +37,7 @@ class Beam:
         frontier = self.frontier
         self.effects = effects = len(frontier.situation.stakes.names)
         self.bits = [1 << (node + effects) for node in range(len(self.values))]
-        """What stands for each decision in a state."""
+        """The bit of each decision in a state."""
         opened = sum(self.bits[node] for node in frontier.goal)
         value = sum(self.values[node] for node in frontier.goal)
         least = sum(frontier.least[node] for node in frontier.goal)
@@ -67,7 +67,7 @@ class Beam:
         return price >= NEVER, price if price < NEVER else cost + value, state
 
     def _decide(self, node: int, states: list[tuple[int, State]]) -> list[int]:
-        """Take one decision in all its ways; the decisions that come up for the first time."""
+        """Expand one decision by all its options; returns the newly opened decisions."""
         frontier, values, effects, best, waiting = self.frontier, self.values, self.effects, self.best, self.waiting
         leasts, chains, bits = frontier.least, frontier.chains, self.bits
         own_value, own_least, bit = values[node], leasts[node], bits[node]

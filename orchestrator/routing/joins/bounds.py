@@ -18,11 +18,11 @@ Picks = list[Live | None]
 
 
 class Frontier:
-    """A skeleton with what is free taken away, and values from below.
+    """A skeleton without free parts, with lower bounds of values.
 
-    Decisions are taken from above, so that everything that may need a node is decided before it. Where options had to
-    be left out to get such an order, because tools produce each other's inputs, the frontier is not `whole`: a plan
-    found on it is good, but nothing is proven by it.
+    Decisions are taken from the goal, so that every possible consumer of a node is decided before it. If options had to
+    be left out for such an order, because tools produce each other's inputs, the frontier is not `whole`: a plan found
+    on it proves no bound.
     """
 
     def __init__(
@@ -52,9 +52,9 @@ class Frontier:
         size = len(options)
         self.live: list[list[Live]] = [[] for _ in range(size)]
         self.sums = [0] * size
-        """What each node costs by sums."""
+        """The cost of each node by sums."""
         self.chains = [0] * size
-        """What each node costs at least: the longest chain."""
+        """The least cost of each node: the longest chain."""
         self.least = [0] * size
         """The cheapest option of each node."""
         self.by_sum: Picks = [None] * size
@@ -62,7 +62,7 @@ class Frontier:
         self._read(options, over)
         self.goal = nodes or []
         self.solvable = nodes is not None and all(self.chains[node] < NEVER for node in nodes)
-        """Whether the goal can be had at all."""
+        """Whether the goal can be reached."""
 
     def _read(self, skeleton: list[list[ProducerOption]], over: Mapping[int, int]) -> None:
         """What is open to this run, with all values, from below."""
@@ -105,7 +105,7 @@ class Frontier:
             chains[node], self.least[node] = least_chain, least_cost
 
     def effects_of(self, start: int) -> int:
-        """The completed effects that starting a tool in this way rests on."""
+        """The completed effects on which this start depends."""
         return self.situation.effects_of(start) if start >= 0 else 0
 
     def price(self, cost: int, used: int) -> int:

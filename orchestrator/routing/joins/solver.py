@@ -12,13 +12,13 @@ from .branch_and_bound import build_instance, cheapest, lower_bound
 from .decisions import Skeleton
 
 FIRST = 400
-"""At first, one state in so many that may be looked at is kept for each decision ..."""
+"""Divisor of the state limit: at first, this part of it is kept for each decision ..."""
 LEAST = 2
-"""... and at least so many."""
+"""... and at least this number."""
 SHARE = 32
-"""The best plan of all is searched for where the first search makes likely that this part of the states is enough."""
+"""The search is completed if the first search makes it likely that this part of the states is enough."""
 LAST_RESORT = 2000
-"""States kept where nothing was found that leaves behind only what may be left."""
+"""States kept when no plan was found that abandons only permitted effects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def _first_plan(frontier: Frontier) -> tuple[int, tuple[int, ...], list[int]]:
 
 
 def _prove(situation: Situation, states: int, found: Joined | None, costs: Mapping[int, int] | None) -> Joined | None:
-    """Where tools produce each other's inputs: look at all plans if they are few, else say how good this one is."""
+    """If tools produce each other's inputs: examine all plans if they are few, else bound the quality of this one."""
     instance = build_instance(situation, None if costs is None else costs.__getitem__)
     if not instance.solvable:
         return None
@@ -99,5 +99,5 @@ def _prove(situation: Situation, states: int, found: Joined | None, costs: Mappi
 
 
 def named(situation: Situation, starts: Sequence[int]) -> tuple[list[str], list[tuple[str, int]]]:
-    """What ties are broken by: the tools in the order of their names, then how they are started."""
+    """The key for ties: the tools in the order of their names, then how they are started."""
     return situation.compiled.named(starts)

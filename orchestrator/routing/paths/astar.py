@@ -17,7 +17,7 @@ from .straight import ends_straight
 from .ties import first_by_names
 
 FEW = 8
-"""Up to this many start places are not checked for ways on."""
+"""Up to this number of start places, successors are not checked."""
 
 
 @dataclass(slots=True)
@@ -52,7 +52,7 @@ def shortest(rooted: Rooted, situation: Situation, goal_mask: int, limit: int | 
 
 
 def _begin(search: AStarSearch, goal_mask: int) -> None:
-    """Put in every place from which the run can continue."""
+    """Add every place from which the run can continue."""
     situation, distance, heap = search.situation, search.distance, search.heap
     c, stakes = situation.compiled, situation.stakes
     begin: Collection[int] = situation.passed or (c.begin,)
@@ -63,7 +63,7 @@ def _begin(search: AStarSearch, goal_mask: int) -> None:
                 heap.append((distance[place] + (penalty << SHIFT), penalty << SHIFT, place, -1))
     else:
         heap += [(distance[k], 0, k, -1) for k in situation.free if distance[k] < NEVER]
-        if len(begin) > FEW:  # most places of a long run lead to nothing that it may start
+        if len(begin) > FEW:  # most places of a long run have no usable successor
             successors, shut = c.successors, situation.shut
             begin = [p for p in begin if not successors(p) <= shut]
         heap += [(distance[p], 0, p, -1) for p in begin if distance[p] < NEVER]
@@ -246,7 +246,7 @@ def _note_join(search: AStarSearch, tool: int, g: int, free: bool) -> None:
 
 
 def _teaches(situation: Situation) -> bool:
-    """Whether the result of a search holds for every run: no tool was unusable for this run alone."""
+    """Whether the result of a search holds for every run: no tool was unusable only for this run."""
     if situation.problem.unusable or situation.over or situation.stakes.names:
         return False
     gives, free = situation.compiled.gives, situation.free
@@ -258,7 +258,7 @@ def _teaches(situation: Situation) -> bool:
 
 
 def _held(search: AStarSearch) -> dict[int, int]:
-    """The places whose cost from the start says how far they are from the goal."""
+    """The places whose cost from the start determines their distance to the goal."""
     before, rerun, c = search.before, search.situation.rerun, search.situation.compiled
     if not rerun:
         return before

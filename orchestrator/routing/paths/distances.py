@@ -18,11 +18,11 @@ from orchestrator.routing.situation import Situation
 from orchestrator.routing.weights import NEVER, RoutingWeights
 
 REBUILD = 8
-"""A root is made again when searches have looked at this many times the places that making it took."""
+"""A root is rebuilt when searches have visited this many times the places that building it visited."""
 FEW = 16
-"""Ways on from a place; more are kept in order one by one."""
+"""Successors of a place up to which they are sorted again; longer lists are updated one by one."""
 SWEPT = 16
-"""So many starts are swept in the time in which a search looks at one place."""
+"""Number of starts that a sweep handles in the time of one place in a search."""
 
 
 Ahead = list[tuple[int, int, int]]
@@ -145,7 +145,7 @@ class Rooted:
         return self._edge == self.weights.compiled.begin
 
     def _build(self, situation: Situation) -> None:
-        """Work out all distances at the current prices, in one sweep where nothing goes round in a circle."""
+        """Compute all distances at the current prices, in one sweep if there is no cycle."""
         self._cursor = self.weights.cursor
         self._grown = len(self.weights.compiled.growths)
         self.known = {}
@@ -253,7 +253,7 @@ class Rooted:
         self.distance = distance
 
     def _repair(self, situation: Situation, names: Iterable[str]) -> None:
-        """Lower what has come nearer since the last search, here or for this run only."""
+        """Lower the distances that have decreased since the last search, here or for this run only."""
         c, over = self.weights.compiled, situation.over
         lowered: list[tuple[int, int]] = []
         for name in names:
@@ -293,14 +293,14 @@ class Rooted:
             self._propagate(lowered, {})
 
     def _leave_out(self, tool: int) -> None:
-        """Take a tool that is gone from the ways on that are known."""
+        """Remove a tool from the known successors."""
         for place in self.weights.compiled.places_before(tool):
             found = self.known.get(place)
             if found and any(way[1] == tool for way in found):
                 self.known[place] = [way for way in found if way[1] != tool]
 
     def _propagate(self, lowered: list[tuple[int, int]], over: Mapping[int, int]) -> None:
-        """Lower what lies before places that were lowered, from there backwards."""
+        """Propagate lowered distances backwards."""
         c = self.weights.compiled
         heapify(lowered)
         distance, values, known = self.distance, self.weights.values, self.known

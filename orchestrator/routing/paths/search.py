@@ -1,4 +1,4 @@
-"""The state of one A* search, and the places that a run stands at."""
+"""The state of one A* search, and the places where a run can continue."""
 
 from orchestrator.routing.situation import Situation
 from orchestrator.routing.weights import NEVER

@@ -57,8 +57,8 @@ RUNS: Final = Table(
 
 `token` is the fencing token, `owner` who drives the run (empty: nobody); its lease is the owner's row in `OWNERS`.
 `submitted` and `wake` are times of the store's clock, `attempts` counts the owners that died while they drove it,
-`cancel` is 1 when somebody asked for its cancellation. `doubtful` is the token of the last takeover from an owner that
-was not proven dead.
+`cancel` is 1 when its cancellation was requested. `doubtful` is the token of the last takeover from an owner that was
+not proven dead.
 """
 
 _QUEUED: Final = text("status = 'queued'")
