@@ -57,6 +57,7 @@ async def test_cancelling_the_run_above_undoes_what_they_did(tmp_path: Path) -> 
         out = await orc.cancel("r")
         assert (out.status, out.compensated, out.uncompensated) == (Status.ESCALATED, ("write", "write"), ())
         assert shop.log == ["w", "w", "undo w", "undo w"]
+        orc.store.flush(timeout=30)  # a read waits half a second for what is enqueued, a busy disk takes longer
         rows = orc.store.runs(limit=10)
         assert all(row.status is Status.ESCALATED and orc.verify(row.run_id).ok for row in rows)
         assert orc.replay("r").agrees
@@ -72,6 +73,7 @@ async def test_those_that_are_not_reached_for_again_are_undone(again: list[str],
         assert (out.status, out.value) == (Status.REACHED, again)
         assert shop.log.count("undo w") == 2 - len(again)
         assert out.uncompensated == ()
+        orc.store.flush(timeout=30)
         rows = orc.store.runs(limit=10)
         assert len(rows) == 3
         assert all(row.status.ended and orc.verify(row.run_id).ok for row in rows)
