@@ -20,6 +20,7 @@
 The first four are mistakes or ends that a caller handles; a `ToolError` never leaves a run: it becomes a failure.
 """
 
+import math
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
@@ -63,13 +64,27 @@ class Unavailable(ToolError):
 
 
 class RateLimited(ToolError):
-    """Too many calls; nothing happened. `retry_after` is in seconds, `None` when the server did not say."""
+    """Too many calls; nothing happened. `retry_after` is in seconds, `None` when the server did not say.
 
-    def __init__(self, message: str = "rate limited", *, retry_after: float | None = None) -> None:
+    A `Retry-After` header may be given as it is, if it holds seconds. Raises `DefinitionError` for anything else.
+    """
+
+    def __init__(self, message: str = "rate limited", *, retry_after: float | str | None = None) -> None:
         if not isinstance(message, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise DefinitionError(f"RateLimited: message is a text. Write RateLimited(retry_after={message!r}).")
         super().__init__(message)
-        self.retry_after = retry_after
+        self.retry_after = None if retry_after is None else _seconds_to_wait(retry_after)
+
+
+def _seconds_to_wait(given: object) -> float:
+    try:
+        seconds = math.nan if isinstance(given, bool | bytes | bytearray) else float(given)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        shown = repr(given)[:60] if not isinstance(given, int) or abs(given) < 10**60 else "a number of many digits"
+        raise DefinitionError(f"RateLimited: retry_after is a number of seconds, at least 0, or None; not {shown}.")
+    return seconds
 
 
 class Refused(ToolError):

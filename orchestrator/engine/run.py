@@ -14,6 +14,7 @@ from orchestrator.core.errors import OwnershipLost
 from orchestrator.core.events import Decided, Event
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.route import Candidate, Impasse, Route
+from orchestrator.core.values.copies import own_copy
 from orchestrator.engine.planning.agents import NOBODY, Cast
 from orchestrator.engine.planning.planning import Planned, function_parameters
 from orchestrator.escalation import Question
@@ -397,9 +398,12 @@ class Run:
         return found
 
     def accepted(self, call: Callable[..., Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """The inputs that a user's function takes."""
+        """Own copies of the inputs that a user's function takes."""
         wanted = function_parameters(call)
-        return {name: value for name, value in inputs.items() if wanted is None or name in wanted}
+        copied: dict[str, Any] = own_copy(
+            {name: value for name, value in inputs.items() if wanted is None or name in wanted}
+        )
+        return copied
 
     def expected_cost(self, tool: Tool) -> float:
         """US dollars that an attempt is expected to cost."""

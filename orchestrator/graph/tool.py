@@ -165,7 +165,10 @@ class Tool:
         """US dollars a call is expected to cost before anything is known of its usage."""
         if not callable(self.cost):
             return self.cost
-        return float(call_plain(self.cost, Counter()))  # nothing used yet, whatever it asks for
+        nothing_used = Counter[str]()  # whatever it asks for
+        if is_async(self.cost):
+            return float(call_plain(_without_waiting, self.cost(nothing_used)))
+        return float(call_plain(self.cost, nothing_used))
 
     def planned_latency(self) -> float:
         """Declared seconds of a call whose inputs are not known; of a function that needs its inputs: 0."""
@@ -234,6 +237,16 @@ class Tool:
             raise DefinitionError(
                 f"Tool {self.name!r} gives a key that it needs: {', '.join(overlap)}. Give the result another key."
             )
+
+
+def _without_waiting(work: Any) -> Any:
+    """The result of a coroutine that awaits nothing; 0 for one that does, whose result is not known yet."""
+    try:
+        work.send(None)
+    except StopIteration as stop:
+        return stop.value
+    work.close()
+    return 0.0
 
 
 @overload

@@ -1,13 +1,13 @@
 """`ToolOptions`: the options of `Tool` and `@tool`, with their units; and checks of the functions among them."""
 
 import inspect
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Annotated, Any, Final, TypedDict
 
 from orchestrator.core.calls.signatures import signature_of
 from orchestrator.core.errors import DefinitionError, nearest
 
-Cost = float | Callable[[Mapping[str, float]], float]
+Cost = float | Callable[[Mapping[str, float]], float | Awaitable[float]]
 LatencyOption = float | Callable[..., float]
 MAX_COST = 1e9
 """Largest accepted cost in US dollars; a larger one counts as a mistake."""

@@ -170,6 +170,11 @@ def call_plain(call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
             asyncio.tasks._enter_task(loop, task)  # pyright: ignore[reportPrivateUsage]
 
 
+def truth_of(answer: Any) -> bool:
+    """The truth of what a user's predicate returned. Raises an `Exception` where it has none."""
+    return answer if isinstance(answer, bool) else bool(call_plain(bool, answer))
+
+
 def must_propagate(error: BaseException) -> bool:
     """Whether a `BaseException` is addressed to the event loop: a cancellation of this task, or a real Ctrl-C."""
     if isinstance(error, asyncio.CancelledError):

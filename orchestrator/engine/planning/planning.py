@@ -7,10 +7,11 @@ from functools import lru_cache, partial
 from typing import Any
 
 from orchestrator.core.calls.signatures import signature_of
-from orchestrator.core.calls.user_code import call_plain, is_async
+from orchestrator.core.calls.user_code import call_plain, is_async, truth_of
 from orchestrator.core.outcome import NoRoute
 from orchestrator.core.price import formula_name, price_by
 from orchestrator.core.route import Impasse, Problem, Route
+from orchestrator.core.values.copies import own_copy
 from orchestrator.engine.runtime import Runtime
 from orchestrator.graph.graph import GraphRevision
 from orchestrator.graph.price_table import PriceFacts, PriceTable, transition_name
@@ -308,7 +309,7 @@ def known_conditions(view: GraphRevision, goal: Iterable[str], values: Mapping[s
         if all(p in inputs for p in tool.needs if wanted is None or p in wanted):
             given = {p: value for p, value in inputs.items() if wanted is None or p in wanted}
             try:
-                said[name] = bool(call_plain(tool.when, **given))
+                said[name] = truth_of(call_plain(tool.when, **own_copy(given)))
             except Exception:
                 said[name] = False
     return said

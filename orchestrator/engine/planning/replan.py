@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
+from orchestrator.core.calls.user_code import truth_of
 from orchestrator.core.enums import DecisionKind, Effect
 from orchestrator.core.events import ConditionChecked, GraphChanged, ToolExcluded, ValuesExpired
 from orchestrator.core.route import Candidate
@@ -135,22 +136,23 @@ def follow_graph(run: Run) -> None:
         run.emit(GraphChanged(**run.stamp(), graph=run.runtime.store_graph(view), revision=view.revision))
 
 
-def restricted_since(run: Run, tool: Tool, view: GraphRevision) -> str:
-    """Why a planned tool may not start as it was declared: it was removed, has new transitions, or needs approval now.
+def changed_since(run: Run, tool: Tool, view: GraphRevision) -> str:
+    """Why a planned tool may not start as it was declared: it was removed, has new transitions, or was declared anew.
 
-    `view` is the newest revision. Empty when no restriction was added. A run sees such a change before its next call of
-    the tool.
+    `view` is the newest revision. Empty when nothing has changed. A run sees a change before its next call of the tool,
+    and plans again: what the tool needs, costs and does, and whether it needs approval, may be different.
     """
     newest = view.tools.get(tool.name)
     if newest is None:
         return "it was removed"
     if view.incoming(tool.name) != run.view.incoming(tool.name):
         return "its transitions have changed"
-    if newest is tool or (newest.approval == tool.approval and newest.when == tool.when):
+    if newest is tool:
         return ""
-    if newest.approval and newest.approval != tool.approval:
+    if newest.approval and newest.approval is not tool.approval:
         return "it was declared anew, with an approval"
-    return "it was declared anew, with a condition" if newest.when is not None and newest.when != tool.when else ""
+    conditional = newest.when is not None and newest.when is not tool.when
+    return "it was declared anew, with a condition" if conditional else "it was declared anew"
 
 
 def _expire(run: Run) -> None:
@@ -199,7 +201,7 @@ async def _check_condition(run: Run, tool: Tool, inputs: Mapping[str, Any]) -> N
     assert tool.when is not None
     given, limit = run.accepted(tool.when, inputs), tool.timeout or run.runtime.policy.timeout
     try:
-        holds = bool(await call_function(run, tool.when, kwargs=given, seconds=limit))
+        holds = truth_of(await call_function(run, tool.when, kwargs=given, seconds=limit))
     except Stopped:
         return  # nothing of the run begins any more
     except Exception as error:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.core.calls.user_code import UserFunctionError
+from orchestrator.core.calls.user_code import UserFunctionError, truth_of
 from orchestrator.core.enums import Effect
 from orchestrator.engine.interruption import Stopped, call_function
 from orchestrator.engine.run import Run
@@ -28,7 +28,7 @@ async def _by_rule(run: Run, tool: Tool, inputs: Mapping[str, Any]) -> str:
     assert callable(rule)
     limit = tool.timeout or run.runtime.policy.timeout
     try:
-        asks = bool(await call_function(run, rule, kwargs=run.accepted(rule, inputs), seconds=limit))
+        asks = truth_of(await call_function(run, rule, kwargs=run.accepted(rule, inputs), seconds=limit))
     except Stopped:
         raise
     except Exception as error:

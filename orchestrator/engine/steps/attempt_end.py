@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from orchestrator.core.calls.user_code import UserFunctionError, call_plain
+from orchestrator.core.calls.user_code import UserFunctionError, call_plain, is_async
 from orchestrator.core.checks import check_number
 from orchestrator.core.enums import DecisionKind, Effect
 from orchestrator.core.events import CallEnded, ProblemReported
@@ -16,6 +16,7 @@ from orchestrator.core.failure import Failure
 from orchestrator.core.route import Step
 from orchestrator.engine.background.learning import note_outcome
 from orchestrator.engine.failures import note_user_failure
+from orchestrator.engine.interruption import call_function
 from orchestrator.engine.run import Run
 from orchestrator.graph.tool import Tool
 from orchestrator.graph.tool_options import MAX_COST
@@ -118,12 +119,28 @@ class AttemptEnd:
             return self.context.spent
 
 
+async def await_cost(run: Run, tool: Tool, context: CallContext) -> None:
+    """Await the `cost` of a call where that is async, for `cost_of`."""
+    if callable(tool.cost) and is_async(tool.cost) and context.awaited_cost is None:
+        limit = tool.timeout or run.runtime.policy.timeout
+        try:
+            amount = await call_function(run, tool.cost, (context.usage,), seconds=limit, stops=False)
+            context.awaited_cost = check_number("its cost", amount, MAX_COST)
+        except Exception as error:
+            context.awaited_cost = error
+
+
 def cost_of(tool: Tool, context: CallContext) -> float:
     """US dollars of a call and its children. Raises `UserFunctionError` when `cost` raises or returns no amount."""
     if not callable(tool.cost):
         return tool.cost + context.spent
     try:
-        amount = check_number("its cost", call_plain(tool.cost, context.usage), MAX_COST)
+        awaited = context.awaited_cost
+        if isinstance(awaited, Exception):
+            raise awaited
+        amount = check_number(
+            "its cost", call_plain(tool.cost, context.usage) if awaited is None else awaited, MAX_COST
+        )
     except Exception as error:
         raise UserFunctionError("cost", error) from error
     return amount + context.spent

@@ -52,6 +52,8 @@ class CallContext(RunContext[Any]):
         self.labels = run.state.labels
         self.charged = 0.0
         """US dollars that the call itself cost."""
+        self.awaited_cost: Any = None
+        """What an async `cost` gave for the usage of this call, or the exception that it raised."""
         self._children: ChildRuns | None = None
 
     @cached_property

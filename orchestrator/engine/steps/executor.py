@@ -14,7 +14,7 @@ from orchestrator.core.failure import Failure
 from orchestrator.core.route import Step
 from orchestrator.engine.failures import failure_kind, make_failure, make_failure_of_call, note_user_failure
 from orchestrator.engine.interruption import Stopped
-from orchestrator.engine.planning.replan import restricted_since
+from orchestrator.engine.planning.replan import changed_since
 from orchestrator.engine.processes import in_process, processes
 from orchestrator.engine.run import Run
 from orchestrator.engine.slots import MOST_GIVEN_UP, THREADS, CallSlots
@@ -23,7 +23,7 @@ from orchestrator.graph.tool import Tool
 from orchestrator.health.failures.classify import message_of
 
 from .approval import why_approval
-from .attempt_end import AttemptEnd, cost_or_charged, note_unknown_cost
+from .attempt_end import AttemptEnd, await_cost, cost_or_charged, note_unknown_cost
 from .compensate import DURABLE_WITHIN, compensate_effect, intent_durable
 from .context import CallContext
 from .invocation import GRACE, Invocation, StillRunning, arguments, blocking_note
@@ -203,7 +203,7 @@ class StepExecutor:
         run, name = self.run, self.tool.name
         if (reason := run.scope.reason) is not None:
             return NotStarted(reason)
-        if (view := self.runtime.graph.view()) is not run.view and (anew := restricted_since(run, self.tool, view)):
+        if (view := self.runtime.graph.view()) is not run.view and (anew := changed_since(run, self.tool, view)):
             return NotStarted(anew, usable_later=True, declared_anew=True)
         if not self._unlimited:
             self._expected = run.expected_cost(self.tool) if self._limited else 0.0
@@ -233,6 +233,7 @@ class StepExecutor:
         try:
             raw = await self._called(invocation, context)
             outputs = await validated_outputs(self.run, self.tool, raw)
+            await await_cost(self.run, self.tool, context)
             cost, unknown = cost_or_charged(self.tool, context)
         except asyncio.CancelledError:
             await self._cancelled(invocation, context, started)
@@ -347,6 +348,7 @@ class StepExecutor:
             self.run, self.tool, kind, error, call_id=context.call_id, attempt=context.attempt, raw=raw
         )
         self.run.note_error(error)
+        await await_cost(self.run, self.tool, context)
         self.own_cost = AttemptEnd(self.run, self.step, self.tool, context, started).failed(
             failure, error, charged_only=kind in PROVES_NOTHING_HAPPENED
         )
@@ -367,6 +369,7 @@ class StepExecutor:
         if isinstance(found, AttemptFailed):
             return found
         now = self.runtime.clock.monotonic()
+        await await_cost(self.run, self.tool, context)
         cost, unknown = cost_or_charged(self.tool, context)
         end = AttemptEnd(self.run, self.step, self.tool, context, now)
         self.own_cost = end.succeeded(found.outputs, cost, later=True)

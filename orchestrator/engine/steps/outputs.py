@@ -3,11 +3,12 @@
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from orchestrator.core.calls.user_code import UserFunctionError
+from orchestrator.core.calls.user_code import UserFunctionError, truth_of
 from orchestrator.core.enums import Effect
 from orchestrator.core.errors import InvalidOutput, ToolError
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.types.schema import validate
+from orchestrator.core.values.copies import own_copy
 from orchestrator.engine.interruption import call_function
 from orchestrator.engine.run import Run
 from orchestrator.graph.tool import Tool
@@ -30,7 +31,7 @@ async def validated_outputs(run: Run, tool: Tool, raw: Any) -> dict[str, Any]:
         raise InvalidOutput(f"{error}. It returned the Outcome of a run: return outcome.value") from None
     if tool.ensure is not None:
         output = outputs[next(iter(tool.gives))] if len(tool.gives) == 1 else outputs
-        await ensured(run, tool.ensure, output, _seconds_left(run, tool))
+        await ensured(run, tool.ensure, output if tool.share else own_copy(output), _seconds_left(run, tool))
     return outputs
 
 
@@ -50,7 +51,7 @@ async def ensured(run: Run, ensure: Callable[..., Any], output: Any, seconds: fl
     """
     try:
         verdict = await call_function(run, ensure, (output,), seconds=seconds, stops=False)
-        passes = verdict is None or bool(verdict)
+        passes = verdict is None or truth_of(verdict)
     except ToolError:
         raise
     except AssertionError as error:

@@ -3,7 +3,7 @@ split is decided by statistics.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +12,6 @@ from pydantic import BaseModel, Field, ValidationError
 from orchestrator.agents.chat import LOCAL_PROVIDERS, check_model, find_json, load_model, model_name
 from orchestrator.agents.chat_tools import as_text
 from orchestrator.core.calls.options import checked_init
-from orchestrator.graph.tool_options import Cost
 from orchestrator.selection.choice.demand import Demand
 from orchestrator.selection.choice.demand_inference import embedding_of
 from orchestrator.selection.choice.embedding import Embedding
@@ -27,6 +26,10 @@ if TYPE_CHECKING:
 
 MODEL = "a model"
 SHOWN_TEXTS = 40
+
+
+Cost = float | Callable[[Mapping[str, float]], float]
+"""US dollars per call, or a plain function of its usage."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,17 @@ from typing import Any
 
 import pytest
 
-from orchestrator import AskHuman, Orchestrator, Resolution, RunContext, Status, Tool, Unavailable
+from orchestrator import (
+    AskHuman,
+    Budget,
+    Orchestrator,
+    Outcome,
+    Resolution,
+    RunContext,
+    Status,
+    Tool,
+    Unavailable,
+)
 
 
 def world(done: list[str], **options: Any) -> Orchestrator:
@@ -108,3 +118,58 @@ async def test_a_restriction_that_comes_during_a_run_holds_for_its_next_call(res
         if asks:
             assert (await orc.resume("r", "yes")).status is Status.REACHED
             assert log == ["paid"]
+
+
+class Rule:
+    """A rule that is equal to any other."""
+
+    def __init__(self, says: bool) -> None:
+        self.says = says
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Rule)
+
+    def __hash__(self) -> int:
+        return 0
+
+    def __call__(self, **inputs: Any) -> bool:
+        return self.says
+
+
+async def run_while_replaced(before: Tool, after: Tool, *others: Tool, **options: Any) -> Outcome[Any]:
+    """The outcome of a run whose first step declares the second tool anew."""
+
+    def first(a: int) -> int:
+        orc.add(after, replace=True)
+        return 1
+
+    orc = Orchestrator([Tool(first, gives="b"), before, *others])
+    async with orc:
+        return await orc.run("x", {"a": 1}, **options)
+
+
+def anew(call: Any = lambda b: "old", **options: Any) -> Tool:
+    """The tool that is declared anew."""
+    options.setdefault("gives", "x")
+    return Tool(call, name="second", **options)
+
+
+async def test_a_rule_replaced_by_an_equal_one_counts_for_the_next_call() -> None:
+    write: dict[str, Any] = {"effect": "write", "compensate": lambda output: None}
+    asked = await run_while_replaced(anew(**write, approval=Rule(False)), anew(**write, approval=Rule(True)))
+    assert asked.status is Status.WAITING
+    closed = await run_while_replaced(anew(when=Rule(True)), anew(when=Rule(False)))
+    assert closed.status is Status.ESCALATED
+
+
+async def test_a_tool_declared_anew_during_a_run_is_planned_as_it_is_now() -> None:
+    spare = Tool(lambda b: "spare", name="spare", gives="x", cost=0.5)
+    assert (await run_while_replaced(anew(), anew(lambda b: "new"))).value == "new"
+    assert (await run_while_replaced(anew(), anew(cost=9.0), spare)).value == "spare"
+    dear = await run_while_replaced(anew(cost=0.001), anew(cost=9.0), budget=Budget(usd=1))
+    assert (dear.status, dear.cost) == (Status.ESCALATED, 0.0)
+    third = Tool(lambda a: 7, name="third", gives="c")
+    assert (await run_while_replaced(anew(), anew(lambda b, c: [b, c]), third)).value == [1, 7]
+    assert (await run_while_replaced(anew(), anew(gives="y"))).status is Status.ESCALATED
+    asked = await run_while_replaced(anew(), anew(effect="irreversible", approval=True))
+    assert asked.status is Status.WAITING

@@ -14,6 +14,7 @@ from orchestrator import (
     Escalated,
     FailureKind,
     Orchestrator,
+    RateLimited,
     Refused,
     RunContext,
     Status,
@@ -401,3 +402,84 @@ async def test_a_function_that_cancels_its_own_task_is_a_bug_of_its_tool(option:
     check_answers(outcome)
     running = asyncio.current_task()
     assert running is not None and not running.cancelling()
+
+
+class LastTruth:
+    """Its truth ends the process."""
+
+    def __bool__(self) -> bool:
+        raise SystemExit(3)
+
+
+@pytest.mark.parametrize("option", ["ensure", "when", "approval"])
+async def test_a_truth_that_ends_the_process_is_a_bug_of_its_tool(option: str) -> None:
+    options: dict[str, Any] = {option: lambda x=None: LastTruth()}
+    outcome = await Orchestrator([Tool(lambda x: "first", name="first", gives="y", **options), spare()]).run(
+        "y", {"x": 1}
+    )
+    assert outcome.value == "spare"
+    assert [(failure.kind, failure.tool) for failure in outcome.failures] == [(FailureKind.BUG, "first")]
+    check_answers(outcome)
+
+
+async def test_what_a_function_does_to_a_value_is_seen_by_no_other() -> None:
+    def change(items: list[int]) -> bool:
+        items.append(9)
+        return True
+
+    def ask(items: list[int]) -> bool:
+        return not change(items)
+
+    def lost(items: list[int]) -> list[int]:
+        raise TimeoutError("no answer")
+
+    def found(items: list[int]) -> list[int]:
+        change(items)
+        return [1]
+
+    first = Tool(lambda items: list(items), name="first", gives="y", when=change, ensure=change)
+    write = Tool(lost, gives="z", effect="write", approval=ask, reconcile=found, compensate=lambda output: None)
+    last = Tool(lambda items, y, z: [items, y, z], name="last", gives="all")
+    outcome = await Orchestrator([first, write, last]).run("all", {"items": [1]})
+    assert outcome.value == [[1], [1], [1]]
+
+
+@pytest.mark.parametrize("waits", [False, True])
+async def test_a_cost_may_be_async(waits: bool) -> None:
+    async def cost(usage: Any) -> float:
+        if waits:
+            await asyncio.sleep(0)
+        return 0.25 * usage["pages"]
+
+    async def read(x: int, ctx: RunContext) -> str:
+        ctx.usage["pages"] += 2
+        return "read"
+
+    outcome = await Orchestrator([Tool(read, gives="y", cost=cost)]).run("y", {"x": 1})
+    assert (outcome.value, outcome.cost) == ("read", 0.5)
+
+
+async def test_an_async_cost_that_raises_fails_a_read_as_any_other() -> None:
+    async def cost(usage: Any) -> float:
+        return 0.0 if not usage["pages"] else 1 / 0
+
+    async def read(x: int, ctx: RunContext) -> str:
+        ctx.usage["pages"] += 2
+        return "read"
+
+    outcome = await Orchestrator([Tool(read, gives="y", cost=cost), spare()]).run("y", {"x": 1})
+    assert outcome.value == "spare"
+    assert [failure.kind for failure in outcome.failures] == [FailureKind.BUG]
+    assert "ZeroDivisionError" in outcome.failures[0].message
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), -1, "soon", True, [1], 10**400])
+async def test_a_time_to_wait_that_is_none_is_an_error_where_it_is_written(seconds: Any) -> None:
+    def busy(x: int) -> str:
+        raise RateLimited("busy", retry_after=seconds)
+
+    outcome = await Orchestrator([Tool(busy, gives="y"), spare()]).run("y", {"x": 1})
+    assert outcome.value == "spare"
+    assert [failure.kind for failure in outcome.failures] == [FailureKind.BUG]
+    assert "retry_after is a number of seconds" in outcome.failures[0].message
+    assert RateLimited(retry_after="30").retry_after == 30.0
