@@ -18,7 +18,7 @@ from .fairness import QueuedRun, TenantTurns, most_now, room
 from .owner import owner_died
 from .protocol import OnProblem
 from .rows import TENANT, ClaimedRun, RunRow, Share, Swept
-from .unclaimed import NOTE_SECONDS, UnclaimedRuns, note_of
+from .unclaimed import ANY_WORKER, NOTE_SECONDS, UnclaimedRuns, note_of
 
 _DAY = 86_400
 
@@ -323,7 +323,7 @@ class MemoryQueue:
                 for run_id, state in self._of.runs.items()
                 if state.status is Status.QUEUED
                 and run_id not in tried
-                and (state.count or state.row.goal not in goals)
+                and (state.row.goal not in goals or self._is_anyones(state))
             )
             soonest = min((wake for wake in queued if wake is not None), default=None)
             return None if soonest is None else max(0.0, soonest - self._of.now())
@@ -344,7 +344,11 @@ class MemoryQueue:
 
     def _queued(self, run_id: str, priority: int, wake: float) -> QueuedRun:
         state = self._of.runs[run_id]
-        return QueuedRun(run_id, self._tenant(run_id), priority, state.row.goal, state.count > 0, wake)
+        return QueuedRun(run_id, self._tenant(run_id), priority, state.row.goal, self._is_anyones(state), wake)
+
+    def _is_anyones(self, state: MemoryLedger) -> bool:
+        """Whether every worker reads the run, whatever its goal."""
+        return state.count > 0 or f'"{ANY_WORKER}":' in state.summary
 
     def _served(self, unclaimed: UnclaimedRuns) -> list[QueuedRun]:
         """The runs that a worker may claim; those that it leaves to others have a note of that after a moment."""

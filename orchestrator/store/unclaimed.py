@@ -13,6 +13,9 @@ NOTE_SECONDS: Final = 2.0
 """A run that could have started so long ago has a note that says why a worker left it to others."""
 LONGEST_SECONDS: Final = 60.0
 """The longest time for which a run that could not be begun is not claimed again by the same worker."""
+ANY_WORKER: Final = "any_worker"
+"""In the summary of a queued run of which no tool gives a goal key where it was submitted either: workers claim it
+whatever they give. The key is among its inputs, or the run escalates, or ends with a lesser goal."""
 _MOST: Final = 10_000
 """Runs that are kept apart at one time."""
 
@@ -20,7 +23,8 @@ _MOST: Final = 10_000
 class UnclaimedRuns:
     """Which queued runs a worker leaves to others: those of goals of which it gives no key, and those it tried.
 
-    A run that has begun is claimed whatever its goal is: its records say whether the worker can continue it.
+    A run that has begun is claimed whatever its goal is: its records say whether the worker can continue it. So is one
+    whose goal nothing gave where it was submitted (`ANY_WORKER`).
     """
 
     def __init__(self, gives: Callable[[str], bool], clock: Callable[[], float] = time.monotonic) -> None:
@@ -98,4 +102,4 @@ def note_of(goal: str) -> str:
     return f"no tool here gives {goal}"
 
 
-__all__ = ["LOOK_AGAIN_SECONDS", "NOTE_SECONDS", "UnclaimedRuns", "note_of", "serves"]
+__all__ = ["ANY_WORKER", "LOOK_AGAIN_SECONDS", "NOTE_SECONDS", "UnclaimedRuns", "note_of", "serves"]

@@ -1,6 +1,7 @@
 """What the queue, the owners and the accounts of every store must do; a subclass gives the fixture `store`."""
 
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -8,7 +9,7 @@ from orchestrator.core.enums import Status
 from orchestrator.errors import StoreError
 from orchestrator.store import Store, owner_name
 from orchestrator.store.rows import FIRST_TOKEN, Swept
-from orchestrator.store.unclaimed import LOOK_AGAIN_SECONDS, UnclaimedRuns
+from orchestrator.store.unclaimed import ANY_WORKER, LOOK_AGAIN_SECONDS, UnclaimedRuns
 from tests.store.conformance import Moment
 from tests.store.rows import run_row
 
@@ -330,6 +331,17 @@ class QueueConformance:
         assert store.queue.requeue("a", run.token)
         unclaimed = UnclaimedRuns({"mine"}.__contains__)
         assert [taken.run_id for taken in store.queue.take("w", 10.0, 5, unclaimed=unclaimed)] == ["a"]
+
+    def test_a_run_that_nobody_can_serve_is_claimed_by_any_worker(self, store: Store) -> None:
+        anyones = replace(run_row("a", goal="theirs"), summary={ANY_WORKER: True})
+        store.queue.submit(anyones, "{}")
+        store.queue.submit(run_row("b", goal="theirs"), "{}")
+        unclaimed = UnclaimedRuns({"mine"}.__contains__)
+        for _ in range(2):  # the second time, the goal is known not to be served
+            found = store.queue.take("w", 10.0, 5, unclaimed=unclaimed)
+            assert [taken.run_id for taken in found] == ["a"]
+            assert store.queue.requeue("a", found[0].token)
+            assert store.queue.next_due(unclaimed) == 0.0
 
     def test_a_run_that_a_worker_tried_is_left_to_others_for_longer_each_time(
         self, store: Store, clock: "Moment"

@@ -1,9 +1,11 @@
 """`WorkEvaluator`: has the work of agents judged after their run has ended, in the background."""
 
 import asyncio
+import threading
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from orchestrator.agents.agent import Agent
@@ -14,6 +16,7 @@ from orchestrator.engine.run import Run
 from orchestrator.engine.runtime import Runtime
 from orchestrator.selection import Demand
 from orchestrator.selection.learning.evaluation import Judge, Judgement, as_judgement, judge_name, keep_judgement
+from orchestrator.store import Store
 
 from .learning import demanded
 
@@ -40,6 +43,27 @@ class FinishedWork:
     traceparent: str
 
 
+@dataclass(slots=True, eq=False)
+class _Evaluation:
+    """How far the evaluation of a piece of work is; whoever takes it over continues from there."""
+
+    work: FinishedWork
+    judgement: Judgement | None = None
+    """The answer of the judge, which is asked once."""
+    event: WorkJudged | None = None
+    """The result, which was learned from and passed to the sinks."""
+    kept: bool = False
+    """Whether the store has the result."""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def keep(self, store: Store) -> None:
+        """Store the result, once. Raises `StoreError`."""
+        with self.lock:
+            if self.event is not None and not self.kept:
+                keep_judgement(store, self.event)
+                self.kept = True
+
+
 class WorkEvaluator:
     """Queues ended runs, has the work of their agents judged in the background, and records the results for learning.
 
@@ -51,9 +75,9 @@ class WorkEvaluator:
         self.judge: Judge | None = None
         self._runtime = runtime
         self._spent_today = spent_today
-        self._waiting: deque[FinishedWork] = deque()
+        self._waiting: deque[_Evaluation] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._at_work: dict[asyncio.Task[Any], FinishedWork] = {}
+        self._at_work: dict[asyncio.Task[Any], _Evaluation] = {}
         """The piece of work that each task judges now."""
 
     def observe(self, run: Run) -> None:
@@ -63,7 +87,7 @@ class WorkEvaluator:
         if found and limit is not None and self._spent_today() >= limit:
             self._problem(f"the work of run {run.state.run_id} is not judged: today's ${limit:g} are spent")
         elif found:
-            self._waiting.extend(found)
+            self._waiting.extend(map(_Evaluation, found))
             lost = len(self._waiting) - MAX_WAITING
             for _ in range(lost):
                 self._waiting.popleft()
@@ -141,33 +165,50 @@ class WorkEvaluator:
     async def _work(self) -> None:
         """Judge the queued work in order, then learn from the judgements."""
         while self._waiting:
-            work = self._waiting.popleft()
+            evaluation = self._waiting.popleft()
             task = asyncio.current_task()
             assert task is not None
-            self._at_work[task] = work
+            self._at_work[task] = evaluation
             try:
-                await self._judged(work)
+                await self._judged(evaluation)
             except asyncio.CancelledError:
-                if self._at_work.pop(task, None) is work:  # no other task has taken it over
-                    self._waiting.appendleft(work)
+                if self._at_work.pop(task, None) is evaluation:  # no other task has taken it over
+                    self._waiting.appendleft(evaluation)
                 raise
             except Exception as error:
-                self._problem(f"a judgement of {work.agent.name} could not be taken in: {_error_line(error)}")
+                self._problem(
+                    f"a judgement of {evaluation.work.agent.name} could not be taken in: {_error_line(error)}"
+                )
             self._at_work.pop(task, None)
         await self._runtime.observers.learn()
 
-    async def _judged(self, work: FinishedWork) -> None:
-        runtime, clock = self._runtime, self._runtime.clock
-        began, problem, judgement = clock.monotonic(), "", Judgement(None)
-        try:
-            judgement = as_judgement(await clock.wait_for(self._asked(work), JUDGE_TIMEOUT))
-        except TimeoutError:
-            problem = f"gave no judgement within {JUDGE_TIMEOUT:g} s"
-        except Exception as error:
-            problem = f"failed: {_error_line(error)}"
+    async def _judged(self, evaluation: _Evaluation) -> None:
+        """Ask the judge, learn from the answer and store it. A task that takes the work over repeats none of these."""
+        clock = self._runtime.clock
+        began, problem = clock.monotonic(), ""
+        if evaluation.judgement is None:
+            try:
+                await clock.wait_for(self._ask(evaluation), JUDGE_TIMEOUT)
+            except TimeoutError:
+                problem = f"gave no judgement within {JUDGE_TIMEOUT:g} s"
+            except Exception as error:
+                problem = f"failed: {_error_line(error)}"
+        if evaluation.event is None:
+            evaluation.event = self._learned(
+                evaluation.work, evaluation.judgement or Judgement(None), max(0.0, clock.monotonic() - began), problem
+            )
+        await self._runtime.threads.run(partial(evaluation.keep, self._runtime.store))
+
+    async def _ask(self, evaluation: _Evaluation) -> None:
+        work = evaluation.work
+        call = UserCall(work.judge, (work.inputs, work.output), in_thread=self._runtime.threads.run)
+        evaluation.judgement = as_judgement(await call.result())
+
+    def _learned(self, work: FinishedWork, judgement: Judgement, seconds: float, problem: str) -> WorkJudged:
+        runtime = self._runtime
         event = WorkJudged(
             run_id=work.run_id,
-            at=clock.time(),
+            at=runtime.clock.time(),
             tool=work.agent.name,
             keys=work.keys,
             by=judge_name(work.judge),
@@ -175,7 +216,7 @@ class WorkEvaluator:
             weight=0.0 if judgement.good is None else judgement.sure,
             cost=judgement.usd,
             tokens=judgement.tokens,
-            seconds=max(0.0, clock.monotonic() - began),
+            seconds=seconds,
             problem=problem,
             traceparent=work.traceparent,
         )
@@ -184,10 +225,7 @@ class WorkEvaluator:
         if judgement.good is not None:
             runtime.selector.learn(work.agent, work.demand, judgement.good, judgement.sure)
         emit_judgement(runtime, event)
-        await runtime.threads.run(lambda: keep_judgement(runtime.store, event))
-
-    async def _asked(self, work: FinishedWork) -> Any:
-        return await UserCall(work.judge, (work.inputs, work.output), in_thread=self._runtime.threads.run).result()
+        return event
 
     def _problem(self, message: str) -> None:
         self._runtime.store.on_problem(message)

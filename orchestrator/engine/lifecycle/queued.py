@@ -22,6 +22,7 @@ from orchestrator.engine.runtime import Runtime
 from orchestrator.engine.values import Unserialisable, digest, dump, load_value
 from orchestrator.selection.choice.constraints import Constraints
 from orchestrator.store.rows import ClaimedRun, RunRow
+from orchestrator.store.unclaimed import ANY_WORKER
 
 from .driver import Abandoned, live_run, start, stop_waiting, take_answer
 from .known import check_same_request, set_aside
@@ -41,6 +42,8 @@ class SubmittedRequest:
     goal: Goal[Any]
     inputs: dict[str, Any]
     wanted: Wanted
+    any_worker: bool = False
+    """Whether no tool gives the goal where it was submitted either: whoever claims the run executes it."""
 
     def to_json(self, runtime: Runtime) -> str:
         """The JSON text that is stored. Raises `InputError` for a value that cannot be stored."""
@@ -61,6 +64,7 @@ class SubmittedRequest:
                 "budget": {"usd": budget.usd, "seconds": budget.seconds, "calls": budget.calls} if budget else None,
                 "dial": self.wanted.dial,
                 "constraints": constraints.to_json() if constraints else None,
+                **({ANY_WORKER: True} if self.any_worker else {}),
             }
         )
 
@@ -75,7 +79,7 @@ class SubmittedRequest:
             Constraints.from_json(data["constraints"]) if data["constraints"] else None,
         )
         inputs = {key: _restored(key, view.key_type(key), value) for key, value in data["inputs"].items()}
-        return cls(Goal.from_json(data["goal"]), inputs, wanted)
+        return cls(Goal.from_json(data["goal"]), inputs, wanted, ANY_WORKER in data)
 
 
 def _restored(key: str, kind: Any, text: str) -> Any:
@@ -94,8 +98,12 @@ async def submit(runtime: Runtime, goal: Goal[Any], inputs: Mapping[str, Any], *
     check_request(runtime, view, goal, given)
     wanted = wanted_of(options)
     run_id = options.get("run_id") or new_run_id()
-    request = SubmittedRequest(goal, given, wanted).to_json(runtime)
+    for_any = bool(_not_given(runtime, goal, given))
+    request = SubmittedRequest(goal, given, wanted, for_any).to_json(runtime)
     asked = digest(given, runtime.graph.view(), runtime.digest_key)
+    summary: dict[str, Any] = {"inputs_digest": asked, "wanted": goal.to_json()}
+    if _not_given(runtime, goal, {}):
+        summary[ANY_WORKER] = True
     row = RunRow(
         run_id=run_id,
         parent=None,
@@ -103,7 +111,7 @@ async def submit(runtime: Runtime, goal: Goal[Any], inputs: Mapping[str, Any], *
         status=Status.QUEUED,
         policy=runtime.policy.name,
         started=runtime.clock.time(),
-        summary={"inputs_digest": asked, "wanted": goal.to_json()},
+        summary=summary,
         labels=wanted.labels,
         wake=options.get("at"),
     )
@@ -219,10 +227,14 @@ def _check_same_program(runtime: Runtime, run_id: str) -> None:
 
 def _check_can_be_given(runtime: Runtime, request: SubmittedRequest) -> None:
     """Raises `InputError` when no tool of this process gives a key of the goal; another version may have one."""
-    given = {key for tool in runtime.graph.view().tools.values() for key in tool.gives} | request.inputs.keys()
-    missing = sorted(set(request.goal.keys) - given)
-    if missing:
+    missing = _not_given(runtime, request.goal, request.inputs)
+    if missing and not request.any_worker:
         raise InputError(f"no tool here gives {', '.join(missing)}")
+
+
+def _not_given(runtime: Runtime, goal: Goal[Any], inputs: Mapping[str, Any]) -> list[str]:
+    view = runtime.graph.view()
+    return sorted(key for key in {*goal.keys} - inputs.keys() if not view.producers(key))
 
 
 async def _go_on(runtime: Runtime, taken: ClaimedRun) -> Run | None:

@@ -9,6 +9,7 @@ from sqlalchemy.engine import Connection
 
 from orchestrator.core.enums import Status
 from orchestrator.store.fairness import QueuedRun
+from orchestrator.store.unclaimed import ANY_WORKER
 
 from .tables import RUNS, is_postgres
 
@@ -19,14 +20,25 @@ _LOOKS: Final = 16
 _TENANTS: Final = 1000
 """Maximum number of further tenants on PostgreSQL, apart from those of the oldest runs."""
 _READY: Final = RUNS.c.status == str(Status.QUEUED)
-_LOOKED_AT_COLUMNS: Final = (RUNS.c.run_id, RUNS.c.tenant, RUNS.c.priority, RUNS.c.goal, RUNS.c.length, RUNS.c.wake)
+_ANYONE: Final = f'%"{ANY_WORKER}":%'
+_BEGUN: Final = or_(RUNS.c.length > 0, RUNS.c.summary.like(_ANYONE))
+"""Runs that every worker reads, whatever their goal."""
+_LOOKED_AT_COLUMNS: Final = (
+    RUNS.c.run_id,
+    RUNS.c.tenant,
+    RUNS.c.priority,
+    RUNS.c.goal,
+    RUNS.c.wake,
+    _BEGUN.label("begun"),
+)
 
 # The conditions and orders are those of the indexes `orchestrator_runs_ready` and `orchestrator_runs_turns`.
 _OLDEST: Final = text(
     """
-    SELECT run_id, tenant, priority, goal, length, wake FROM orchestrator_runs
+    SELECT run_id, tenant, priority, goal, wake, length > 0 OR summary LIKE :anyone AS begun FROM orchestrator_runs
     WHERE (status || '') = 'queued' AND wake <= :now AND tenant <> ALL(CAST(:without AS text[]))
-        AND (length > 0 OR goal <> ALL(CAST(:goals AS text[]))) AND run_id <> ALL(CAST(:tried AS text[]))
+        AND (goal <> ALL(CAST(:goals AS text[])) OR length > 0 OR summary LIKE :anyone)
+            AND run_id <> ALL(CAST(:tried AS text[]))
     ORDER BY priority DESC, wake, run_id LIMIT :most
     """
 )
@@ -45,11 +57,12 @@ _TENANTS_QUEUED: Final = text(
 """The tenants of queued runs by one probe of the index for each of them, however many runs they have queued."""
 _OLDEST_OF_EACH: Final = text(
     """
-    SELECT oldest.run_id, oldest.tenant, oldest.priority, oldest.goal, oldest.length, oldest.wake
+    SELECT oldest.run_id, oldest.tenant, oldest.priority, oldest.goal, oldest.wake, oldest.begun
     FROM unnest(CAST(:tenants AS text[])) AS of(name) CROSS JOIN LATERAL (
-        SELECT run_id, tenant, priority, goal, length, wake FROM orchestrator_runs
+        SELECT run_id, tenant, priority, goal, wake, length > 0 OR summary LIKE :anyone AS begun FROM orchestrator_runs
         WHERE ('' || status) = 'queued' AND tenant = of.name AND wake <= :now
-            AND (length > 0 OR goal <> ALL(CAST(:goals AS text[]))) AND run_id <> ALL(CAST(:tried AS text[]))
+            AND (goal <> ALL(CAST(:goals AS text[])) OR length > 0 OR summary LIKE :anyone)
+            AND run_id <> ALL(CAST(:tried AS text[]))
         ORDER BY priority DESC, wake, run_id LIMIT :each) AS oldest
     ORDER BY oldest.priority DESC, oldest.wake, oldest.run_id
     """
@@ -58,13 +71,15 @@ _NEXT_WAKE: Final = text(
     """
     WITH RECURSIVE soonest(priority, wake) AS (
         (SELECT priority, wake FROM orchestrator_runs WHERE (status || '') = 'queued'
-            AND (length > 0 OR goal <> ALL(CAST(:goals AS text[]))) AND run_id <> ALL(CAST(:tried AS text[]))
+            AND (goal <> ALL(CAST(:goals AS text[])) OR length > 0 OR summary LIKE :anyone)
+            AND run_id <> ALL(CAST(:tried AS text[]))
          ORDER BY priority DESC, wake, run_id LIMIT 1)
         UNION ALL
         SELECT next.priority, next.wake FROM soonest CROSS JOIN LATERAL (
             SELECT priority, wake FROM orchestrator_runs
             WHERE (status || '') = 'queued' AND priority < soonest.priority
-                AND (length > 0 OR goal <> ALL(CAST(:goals AS text[]))) AND run_id <> ALL(CAST(:tried AS text[]))
+                AND (goal <> ALL(CAST(:goals AS text[])) OR length > 0 OR summary LIKE :anyone)
+            AND run_id <> ALL(CAST(:tried AS text[]))
             ORDER BY priority DESC, wake, run_id LIMIT 1) AS next)
     SELECT min(wake) FROM soonest
     """
@@ -77,21 +92,21 @@ class NotRead:
     """Queued runs that a look does not return."""
 
     goals: Sequence[str] = ()
-    """Of runs that have not begun."""
+    """Of runs that have not begun, and that some process gives."""
     tried: Sequence[str] = ()
     """Ids of runs."""
 
     @property
-    def parameters(self) -> dict[str, list[str]]:
+    def parameters(self) -> dict[str, Any]:
         """The parameters of PostgreSQL's statements."""
-        return {"goals": list(self.goals), "tried": list(self.tried)}
+        return {"anyone": _ANYONE, "goals": list(self.goals), "tried": list(self.tried)}
 
     @property
     def conditions(self) -> list[ColumnElement[bool]]:
         """The same for SQLite."""
         read: list[ColumnElement[bool]] = []
         if self.goals:
-            read.append(or_(RUNS.c.length > 0, RUNS.c.goal.notin_(self.goals)))
+            read.append(or_(RUNS.c.goal.notin_(self.goals), _BEGUN))
         if self.tried:
             read.append(RUNS.c.run_id.notin_(self.tried))
         return read
@@ -158,7 +173,7 @@ def _without(connection: Connection, now: float, seen: set[str], not_read: NotRe
 
 
 def _queued(rows: Any) -> list[QueuedRun]:
-    return [QueuedRun(row.run_id, row.tenant, row.priority, row.goal, row.length > 0, row.wake) for row in rows]
+    return [QueuedRun(row.run_id, row.tenant, row.priority, row.goal, bool(row.begun), row.wake) for row in rows]
 
 
 __all__ = ["NotRead", "busy_tenants", "candidates", "next_wake"]

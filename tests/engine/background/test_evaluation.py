@@ -1,6 +1,8 @@
 """The work of agents judged when their run has ended: recorded, learned from, and never in the way of a run."""
 
 import asyncio
+import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from orchestrator.agents.agent import per_token
 from orchestrator.core.events import Event, WorkJudged
 from orchestrator.health.monitors.facts import RunStatistics
 from orchestrator.selection import Constraints, Judgement, ModelJudge
+from orchestrator.selection.learning.evaluation import judgements_of
 from orchestrator.store import MemoryStore
 from orchestrator.testing import ScriptedChatModel
 from tests.support.telemetry import Recorder
@@ -168,6 +171,37 @@ def test_what_one_event_loop_left_is_judged_in_the_next() -> None:
     gate["open"] = True
     orc.close()
     assert [each.good for each in orc.judgements(outcome.run_id)] == [True]
+
+
+async def test_closing_repeats_nothing_of_a_judgement_that_is_being_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def judge(inputs: Any, output: Any) -> bool:
+        asked.append(output)
+        return True
+
+    store = MemoryStore()
+    orc = summarising(judge, store)
+    storing, put, learned = threading.Event(), store.put_document, list[bool]()
+    learn = orc.selector.learn
+
+    def slow(kind: str, body: Mapping[str, Any]) -> Any:
+        if kind.startswith("judged:"):
+            storing.set()
+            time.sleep(0.2)
+        return put(kind, body)
+
+    def counted(agent: Any, demand: Any, good: bool, sure: float = 1.0) -> None:
+        learned.append(good)
+        learn(agent, demand, good, sure)
+
+    monkeypatch.setattr(store, "put_document", slow)
+    monkeypatch.setattr(orc.selector, "learn", counted)
+    outcome = await orc.run("summary", {"text": "Rain"})
+    await asyncio.to_thread(storing.wait, 10)
+    orc.close()  # in async code: from here on, another event loop finishes what is pending
+    assert (asked, learned) == (["Rai"], [True])
+    assert len(judgements_of(store, outcome.run_id)) == 1
 
 
 async def test_a_judge_is_shown_nothing_that_may_not_leave() -> None:

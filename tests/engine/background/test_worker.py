@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import pytest
 
-from orchestrator import DefinitionError, InputError, Orchestrator, Status, Tool, tool
+from orchestrator import DefinitionError, Goal, InputError, Orchestrator, Status, Tool, tool
 from orchestrator.engine.background import worker as work
 from orchestrator.engine.background.worker import WorkerOptions
 from orchestrator.store import MemoryStore, SqlStore
@@ -134,6 +134,22 @@ async def test_an_input_that_cannot_be_stored_is_an_error_at_once(tmp_path: Path
             await orc.submit("w", {"thing": object()})
         with pytest.raises(InputError, match="label"):
             await orc.submit("w", {"thing": 1}, labels={"bad\nname": "x"})
+
+
+@pytest.mark.parametrize("where", ["memory", "file"])
+async def test_a_submitted_goal_that_no_tool_gives_ends_as_a_run_of_it_would(tmp_path: Path, where: str) -> None:
+    store = None if where == "memory" else tmp_path / "runs.db"
+    shown = Tool(lambda thing: thing, name="shown", needs=["thing"])  # nothing gives the thing
+    async with Orchestrator([double, shown], store=store) as orc:
+        for goal, inputs, status in (
+            (Goal("thing", demotions=["y"]), {"x": 3}, Status.DEMOTED),
+            ("thing", {}, Status.ESCALATED),
+            (Goal(["y", "thing"]), {"x": 3}, Status.ESCALATED),
+            ("thing", {"thing": 1}, Status.REACHED),
+        ):
+            submitted = await orc.submit(goal, inputs)
+            assert (await asyncio.wait_for(orc.wait(submitted), 20)).status is status
+            assert (await orc.run(goal, inputs)).status is status
 
 
 async def test_a_worker_leaves_what_it_cannot_do_to_others(tmp_path: Path) -> None:

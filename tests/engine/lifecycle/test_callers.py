@@ -88,7 +88,11 @@ async def test_an_approval_given_twice_pays_once(tmp_path: Path) -> None:
 # -- who leaves, cancels ---------------------------------------------------------------------------------------------
 
 
-def booking(log: list[str]) -> list[Tool]:
+Begun = asyncio.Future[None]
+"""Ends when the slow call has begun."""
+
+
+def booking(log: list[str], begun: Begun | None = None) -> list[Tool]:
     """A write that can be undone, and a slow read after it."""
 
     @tool(gives="hold", effect="write", compensate=lambda hold: log.append("undone"))
@@ -98,29 +102,44 @@ def booking(log: list[str]) -> list[Tool]:
 
     @tool(gives="label")
     async def slow(hold: str) -> str:
+        if begun is not None:
+            begun.set_result(None)
         await asyncio.sleep(30)
         return hold
 
     return [reserve, slow]
 
 
-async def _time_out(orc: Orchestrator) -> None:
+async def _time_out(orc: Orchestrator, begun: Begun) -> None:
+    async def work() -> None:
+        async with asyncio.timeout(None) as limit:
+            begun.add_done_callback(lambda _: limit.reschedule(0))
+            await orc.run("label", {"parcel": "p"}, run_id="r")
+
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(orc.run("label", {"parcel": "p"}, run_id="r"), 0.6)
+        await work()
 
 
-async def _task_group(orc: Orchestrator) -> None:
+async def _wait_for(orc: Orchestrator, begun: Begun) -> None:
+    waiting = asyncio.create_task(asyncio.wait_for(orc.run("label", {"parcel": "p"}, run_id="r"), 60))
+    begun.add_done_callback(lambda _: waiting.cancel())
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+
+async def _task_group(orc: Orchestrator, begun: Begun) -> None:
     async def work() -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(orc.run("label", {"parcel": "p"}, run_id="r"))
-            await asyncio.sleep(0.6)
+            await begun
             raise ValueError
 
     with pytest.raises(ExceptionGroup):
         await work()
 
 
-async def _left_stream(orc: Orchestrator) -> None:
+async def _left_stream(orc: Orchestrator, begun: Begun) -> None:
+    del begun
     stream = orc.stream("label", {"parcel": "p"}, run_id="r")
     async for event in stream:
         if isinstance(event, CallStarted) and event.tool == "slow":
@@ -129,24 +148,27 @@ async def _left_stream(orc: Orchestrator) -> None:
     await closing.aclose()
 
 
-async def _anyio_scope(orc: Orchestrator) -> None:
+async def _anyio_scope(orc: Orchestrator, begun: Begun) -> None:
     """As an MCP or HTTP server does it: the scope cancels the caller in every turn of the event loop."""
-    with anyio.move_on_after(0.6):
+    with anyio.CancelScope() as scope:
+        begun.add_done_callback(lambda _: scope.cancel())
         await orc.run("label", {"parcel": "p"}, run_id="r")
 
 
-async def _stream_in_a_scope(orc: Orchestrator) -> None:
-    with anyio.move_on_after(0.6):
+async def _stream_in_a_scope(orc: Orchestrator, begun: Begun) -> None:
+    with anyio.CancelScope() as scope:
+        begun.add_done_callback(lambda _: scope.cancel())
         async for _ in orc.stream("label", {"parcel": "p"}, run_id="r"):
             pass
 
 
-@pytest.mark.parametrize("leave", [_time_out, _task_group, _left_stream, _anyio_scope, _stream_in_a_scope])
+@pytest.mark.parametrize("leave", [_time_out, _wait_for, _task_group, _left_stream, _anyio_scope, _stream_in_a_scope])
 async def test_a_caller_that_leaves_cancels_the_run(leave: Any, tmp_path: Path) -> None:
     for store in stores(tmp_path):
         log: list[str] = []
-        async with Orchestrator(booking(log), store=store) as orc:
-            await leave(orc)
+        begun: Begun = asyncio.get_running_loop().create_future()
+        async with Orchestrator(booking(log, begun), store=store) as orc:
+            await leave(orc, begun)
             outcome = orc.outcome("r")
             assert outcome.status is Status.ESCALATED
             assert outcome.compensated == ("reserve",)
@@ -272,11 +294,10 @@ async def test_cancelling_or_resuming_an_ended_run_changes_nothing(tmp_path: Pat
 async def test_closing_cancels_in_memory_and_releases_on_disk(tmp_path: Path) -> None:
     for store in stores(tmp_path):
         log: list[str] = []
-        orc = Orchestrator(booking(log), store=store)
+        begun: Begun = asyncio.get_running_loop().create_future()
+        orc = Orchestrator(booking(log, begun), store=store)
         task = asyncio.create_task(orc.run("label", {"parcel": "p"}, run_id="r"))
-        async with asyncio.timeout(30):
-            while not log:  # noqa: ASYNC110 - a list says nothing by itself
-                await asyncio.sleep(0.01)
+        await begun
         await orc.aclose()
         if store is None:
             assert (await task).status is Status.ESCALATED
