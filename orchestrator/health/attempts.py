@@ -32,7 +32,9 @@ class AttemptCounter:
         self, entry: Entry, ok: bool, kind: FailureKind | None, now: float, message: str, owner: str, *, blamed: bool
     ) -> None:
         """Count an attempt, and change the circuit of the entry if it is `blamed`."""
-        verdict, before, both = entry.verdicts.pop(owner, True), entry.circuit, entry.both()
+        # a call that was not admitted by the circuit of its credential began before that circuit opened
+        verdict = entry.verdicts.pop(owner, not (owner and entry.is_credential))
+        before, both = entry.circuit, entry.both()
         for each in both:
             each.calls += 1
         circuit = entry.circuit.ticked(now)

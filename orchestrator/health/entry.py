@@ -8,6 +8,7 @@ from orchestrator.core.enums import CircuitState
 from orchestrator.core.policy import Policy
 
 from .circuit import OWN_WORD_SECONDS, Circuit, Voices
+from .declaration import CREDENTIAL
 from .evidence import Mean, SuccessCounts
 from .latency import LatencyBuckets
 from .pressure import Pressure
@@ -109,6 +110,11 @@ class Entry:
     def empty(self) -> "Entry":
         """An entry of the same target without observations."""
         return Entry(self.half_life, self.target, self.declaration)
+
+    @property
+    def is_credential(self) -> bool:
+        """Whether it is of a credential, which several tools may share."""
+        return isinstance(self.target, str) and self.target.startswith(CREDENTIAL)
 
     @property
     def lease_label(self) -> str:

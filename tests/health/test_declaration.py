@@ -159,3 +159,20 @@ async def test_a_changed_price_is_believed_and_reports_are_learned(tmp_path: Pat
     async with Orchestrator([made("c", charging, cost=0.1)], store=tmp_path / "s.db") as orc:
         await orc.run("y", {"x": 1})
         assert orc.price_facts("c").money == pytest.approx(0.6)
+
+
+def test_a_success_that_began_before_the_account_was_refused_opens_nothing() -> None:
+    project = Project(made("search", credential="acme"), made("fetch", credential="acme"))
+    for owner in ("a", "b", "c"):
+        assert project.health.admit("search", owner).ok
+    project.health.record("search", False, ACCOUNT, 0.1, message="401: key revoked", owner="a")
+    project.health.record("search", True, seconds=0.2, owner="b")
+    assert [project.state(n) for n in ("search", "fetch")] == [OPEN, OPEN]
+    assert not project.health.admit("fetch", "d").ok
+    project.clock.now += 301
+    project.health.poll()
+    project.health.record("search", True, seconds=301, owner="c")
+    assert project.state("fetch") is HALF_OPEN, "its probe decides"
+    assert project.health.admit("fetch", "d").probe
+    project.health.record("fetch", True, owner="d")
+    assert project.state("search") is CLOSED

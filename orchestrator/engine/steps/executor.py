@@ -215,7 +215,7 @@ class StepExecutor:
             return NotStarted(f"{stuck} calls of it that were given up still run")
         self.admission = admission = self.runtime.health.admit(name, run.state.run_id, run.last_resort)
         if not admission.ok and name not in run.state.allowed:
-            return NotStarted(admission.reason, usable_later=True)
+            return NotStarted(admission.reason, usable_later=True, held_back=run.last_resort)
         if not (admission.free or admission.probe) and self.runtime.crowded(name, last_resort=run.last_resort):
             self.runtime.health.release(name, run.state.run_id)
             reason = "held back: its circuit is open, or it has only just recovered"

@@ -80,9 +80,13 @@ class WaitForTurn:
             if left is None
             else min(left, runtime.policy.retries.max_retry_after)
         )
-        if run.cancelled is not None or self._waited_for_room >= most:
+        if run.cancelled is not None:
             return False
-        if self._waited_for_room == 0 and compare(run, self._tool.name).other is not None:
+        if self._waited_for_room >= most:
+            run.hold_back(self._tool.name, self._waited_for_room)  # at least as long again, for all that is known
+            return False
+        if self._waited_for_room == 0 and compare(run, self._tool.name, ROOM_SECONDS).other_is_cheaper:
+            run.hold_back(self._tool.name, ROOM_SECONDS)  # the next plan has the same prices
             return False
         self._waited_for_room += ROOM_SECONDS
         await runtime.clock.sleep(ROOM_SECONDS)

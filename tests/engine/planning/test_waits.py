@@ -298,6 +298,36 @@ async def test_a_refused_account_without_an_alternative_waits_for_its_probe() ->
         assert orc.health.status("api").circuit is CircuitState.CLOSED
 
 
+async def test_a_last_resort_with_no_room_is_waited_for_beside_a_dearer_one() -> None:
+    clock = FakeClock()
+    down = [ConnectionRefusedError("down")] * 10
+    api = Api(clock, *down, None, seconds=1, retries=0)
+    dear = Api(clock, *down, None, seconds=1, retries=0, name="dear", cost=5.0)
+    async with Orchestrator([api.tool, dear.tool], clock=clock, monitors=()) as orc:
+        for n in range(10):
+            await orc.run("answer", {"q": n})
+        assert {orc.health.status(name).circuit for name in ("api", "dear")} == {CircuitState.OPEN}
+        outcomes = await asyncio.gather(*(orc.run("answer", {"q": n}) for n in range(20)))
+        assert all(outcome.ok for outcome in outcomes)
+        assert max(len(outcome.decisions) for outcome in outcomes) <= 3
+        assert all(orc.replay(outcome.run_id).agrees for outcome in outcomes)
+
+
+@pytest.mark.parametrize("works", [True, False])
+async def test_runs_wait_while_one_of_them_probes_the_only_account(works: bool) -> None:
+    clock = FakeClock()
+    refused = RuntimeError("401: key revoked")
+    api = Api(clock, refused, None if works else refused, seconds=2, classify=_refused, credential="key")
+    async with Orchestrator([api.tool], clock=clock, monitors=()) as orc:
+        await orc.run("answer", {"q": 0})
+        clock.advance((orc.health.status("api").next_probe_in or 0) + 1)
+        outcomes = await asyncio.gather(*(orc.run("answer", {"q": n}) for n in range(10)))
+        assert [outcome.ok for outcome in outcomes] == [works] * 10
+        assert len(api.calls) == (11 if works else 2), "one probe decides"
+        assert max(len(outcome.decisions) for outcome in outcomes) <= 4
+        assert all(orc.replay(outcome.run_id).agrees for outcome in outcomes)
+
+
 async def test_with_a_deadline_a_wait_that_ends_after_it_is_no_choice() -> None:
     clock = FakeClock()
     api = Api(clock, RateLimited("slow down", retry_after=20), None)
