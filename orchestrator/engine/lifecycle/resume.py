@@ -72,7 +72,7 @@ def plan_only(
 
 
 async def resume(runtime: Runtime, run_id: str, answer: Any, by: str, question: str | None = None) -> Outcome[Any]:
-    """Continue a waiting or crashed run. An ended run returns its outcome; a running one is joined.
+    """Continue a waiting or crashed run. An ended run returns its outcome; a running one is joined, in any process.
 
     `question` is the id of the answered question; by default the first one that is shown now.
     """
@@ -83,7 +83,11 @@ async def resume(runtime: Runtime, run_id: str, answer: Any, by: str, question: 
     if question is None and answer is not None:
         question = await _shown(runtime, run_id, live)
     work = partial(_resumed, runtime, run_id, answer, by, question)
-    found = await in_turn(runtime, root_of(live).state.run_id if live is not None else run_id, work)
+    try:
+        found = await in_turn(runtime, root_of(live).state.run_id if live is not None else run_id, work)
+    except DrivenElsewhere:  # an answer belongs to a question that was shown, not to one that comes up later
+        later = (None, "", None) if question is None else (answer, by, question)
+        found = await in_turn(runtime, run_id, partial(_when_it_rests, runtime, run_id, *later))
     return found if isinstance(found, Outcome) else await _joined(runtime, found)
 
 
@@ -93,14 +97,16 @@ async def _joined(runtime: Runtime, run: Run) -> Outcome[Any]:
         return await join(run)
     except OwnershipLost:
         run_id = run.state.run_id
-    found = await in_turn(runtime, run_id, partial(_taken_over, runtime, run_id))
+    found = await in_turn(runtime, run_id, partial(_when_it_rests, runtime, run_id, None, "", None))
     return found if isinstance(found, Outcome) else await _joined(runtime, found)
 
 
-async def _taken_over(runtime: Runtime, run_id: str, overdue: bool) -> Outcome[Any] | Run:
-    """A run that was taken over: its outcome, or the run itself if its new owner has died. Raises `NotYet`."""
+async def _when_it_rests(
+    runtime: Runtime, run_id: str, answer: Any, by: str, question: str | None, overdue: bool
+) -> Outcome[Any] | Run:
+    """A run that another process drives, once it waits or has ended, or its owner has died. Raises `NotYet`."""
     try:
-        return await _resumed(runtime, run_id, None, "", None, overdue)
+        return await _resumed(runtime, run_id, answer, by, question, overdue)
     except DrivenElsewhere:
         raise NotYet from None
 
@@ -128,7 +134,7 @@ async def _called_again(runtime: Runtime, run_id: str) -> Outcome[Any] | Run:
         return found
     run = await recover(runtime, run_id)
     if run is None:
-        raise DrivenElsewhere(run_id)
+        raise NotYet
     withdraw_questions(run)
     await stop_waiting(run)
     start(run, Phase.PLAN)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator import AskHuman, InputError, Orchestrator, Resolution, RunContext, Tool
+from orchestrator import AskHuman, InputError, Orchestrator, Resolution, RunContext, Status, Tool
 
 
 async def asks(n: int, ctx: RunContext) -> int:
@@ -71,9 +71,34 @@ async def test_two_processes_that_approve_a_write_of_a_child_make_it_once(tmp_pa
     async with first, second:
         await first.run("above", {"n": 1}, run_id="r")
         answers = (orc.resume("r", Resolution.approve("pay")) for orc in (second, first))
-        await asyncio.wait_for(asyncio.gather(*answers, return_exceptions=True), 10)
+        both = await asyncio.wait_for(asyncio.gather(*answers), 10)
+        assert [outcome.value for outcome in both] == [1, 1]
         assert (await first.run("above", {"n": 1}, run_id="r")).value == 1
         assert made == [1]
+
+
+async def test_a_run_that_another_process_drives_is_joined_and_takes_only_answers_to_what_was_shown(
+    tmp_path: Path,
+) -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def work(n: int, ctx: RunContext) -> int:
+        if not begun.is_set():
+            begun.set()
+            await go_on.wait()
+        return int(await ctx.wait("How many?", int))
+
+    tools = [Tool(work, gives="number")]
+    first, second = (Orchestrator(tools, store=tmp_path / "runs.db") for _ in range(2))
+    async with first, second, asyncio.timeout(30):
+        running = asyncio.create_task(first.run("number", {"n": 1}, run_id="r"))
+        await begun.wait()
+        joined = [asyncio.create_task(second.resume("r")), asyncio.create_task(second.resume("r", 3))]
+        await asyncio.sleep(0.1)
+        go_on.set()
+        outcomes = [await running, *[await each for each in joined]]
+        assert [outcome.status for outcome in outcomes] == [Status.WAITING] * 3, "3 answers no question that was shown"
+        assert (await second.resume("r", 7)).value == 7
 
 
 async def test_a_run_that_another_process_answered_is_looked_up_there(tmp_path: Path) -> None:
