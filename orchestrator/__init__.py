@@ -276,7 +276,9 @@ def __getattr__(name: str) -> _Any:
         return _import_module(f"orchestrator.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = getattr(_import_module(f"orchestrator.{_HOMES[name]}"), name)
+    from orchestrator.core.process.installation import import_part
+
+    found = getattr(import_part(f"orchestrator.{_HOMES[name]}", name), name)
     globals()[name] = found
     return found
 

@@ -98,8 +98,10 @@ def load_orchestrator(made: type[Orchestrator], path: Path, options: dict[str, A
     return orchestrator
 
 
-def load_project(path: Path) -> Project:
+def load_project(path: Path, on_problem: Callable[[DefinitionError], object] | None = None) -> Project:
     """Load a project folder; this runs the code in it.
+
+    `on_problem` is called for each wrong file, which is left out, instead of raising an error for the first one.
 
     Raises:
         DefinitionError: it is no project folder, or a file in it is wrong; the message names file and line.
@@ -116,13 +118,19 @@ def load_project(path: Path) -> Project:
     setups: list[tuple[Path, Setup]] = []
     seen: set[int] = set()
     for file in _files(path):
-        module = _load(path, file)
-        for tool in _tools_of(module):
-            if id(tool) in seen:
-                continue
-            seen.add(id(tool))
-            _check(graph, tool, file, sources)
-            found.append(tool)
+        try:
+            module = _load(path, file)
+            for tool in _tools_of(module):
+                if id(tool) in seen:
+                    continue
+                seen.add(id(tool))
+                _check(graph, tool, file, sources)
+                found.append(tool)
+        except DefinitionError as error:
+            if on_problem is None:
+                raise
+            on_problem(error)
+            continue
         setup = vars(module).get("setup")
         if callable(setup) and getattr(setup, "__module__", None) == module.__name__:
             setups.append((file, setup))

@@ -9,8 +9,9 @@ from typing import Any
 import typer
 
 from orchestrator.core.conventions import __version__
-from orchestrator.core.process.installation import DISTRIBUTION, INSTALL_PAGE
-from orchestrator.integrations.checks import EXTRAS, PROVIDERS, check_tool, missing_modules
+from orchestrator.core.errors import DefinitionError
+from orchestrator.core.process.installation import DISTRIBUTION, EXTRAS, INSTALL_PAGE
+from orchestrator.integrations.checks import PROVIDERS, check_tool, missing_modules
 
 from . import options
 from .screen import say, table, write_json
@@ -23,8 +24,12 @@ def register(app: typer.Typer) -> None:
 
 
 def _doctor(project: options.ProjectOption = None, as_json: options.AsJson = False) -> None:
-    """Show what is installed, which keys are set, and which tools and agents would fail and why. Calls no tool."""
-    loaded = open_project(project)
+    """Show what is installed, which keys are set, and which tools and agents would fail and why. Calls no tool.
+
+    A file of the project that cannot be loaded is a finding, too; the exit status is 2 then.
+    """
+    problems: list[DefinitionError] = []
+    loaded = open_project(project, problems.append)
     everything = [*loaded.tools, *loaded.agents]
 
     async def check() -> list[Any]:
@@ -41,11 +46,14 @@ def _doctor(project: options.ProjectOption = None, as_json: options.AsJson = Fal
         "keys": {variable: bool(os.environ.get(variable)) for _, variable in PROVIDERS.values() if variable},
         "tools": len(everything),
         "would_fail": failing,
+        "not_loaded": [str(problem) for problem in problems],
     }
     if as_json:
         write_json(report)
-        return
-    _show(report)
+    else:
+        _show(report)
+    if problems:
+        raise typer.Exit(2)
 
 
 def _show(report: dict[str, Any]) -> None:
@@ -61,11 +69,14 @@ def _show(report: dict[str, Any]) -> None:
     )
     keys = [variable for variable, is_set in report["keys"].items() if is_set]
     say(f"Keys of models that are set: {', '.join(keys) or 'none'}.")
+    for problem in report["not_loaded"]:
+        say(f"Not loaded: {problem}")
     failing = report["would_fail"]
-    if not failing:
+    if failing:
+        table(["would fail", "because"], [[name, "; ".join(problems)] for name, problems in failing.items()])
+        say(f"{INSTALL_PAGE} tells how to install an extra. Keys are read from the environment.")
+    elif not report["not_loaded"]:
         say(f"No problem was found with any of the {report['tools']} tools and agents.")
-        return
-    table(["would fail", "because"], [[name, "; ".join(problems)] for name, problems in failing.items()])
 
 
 def _installed(name: str) -> str:

@@ -1,11 +1,11 @@
 """Opens what commands need: a project, an orchestrator over a store, a store for reading, a run in it."""
 
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.core.errors import InputError, StoreError, nearest
+from orchestrator.core.errors import DefinitionError, InputError, StoreError, nearest
 from orchestrator.core.process.installation import catalog_root
 from orchestrator.core.text import plain
 from orchestrator.store import Store, open_store
@@ -23,10 +23,10 @@ LAST = "last"
 _PAGE = 500
 
 
-def open_project(folder: Path | None) -> "Project":
+def open_project(folder: Path | None, on_problem: Callable[[DefinitionError], object] | None = None) -> "Project":
     """The project of that folder, the program of `--app`, or the shipped catalogue.
 
-    Raises `DefinitionError` naming file and line.
+    Raises `DefinitionError` naming file and line; with `on_problem` that is called for each file that is left out.
     """
     app = app_given()
     if app is not None:
@@ -39,7 +39,7 @@ def open_project(folder: Path | None) -> "Project":
 
     if folder is None:
         _hint_at_project_here()
-    return load_project(folder if folder is not None else catalog_root())
+    return load_project(folder if folder is not None else catalog_root(), on_problem)
 
 
 def _hint_at_project_here() -> None:

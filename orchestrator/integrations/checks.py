@@ -13,6 +13,7 @@ from typing import Any, Final, cast, get_origin
 from pydantic import BaseModel
 
 from orchestrator.agents.chat import ChatWorker
+from orchestrator.core.process.installation import EXTRAS, extra_of
 from orchestrator.core.types.schema import base_type, type_name
 from orchestrator.graph.tool import Tool
 
@@ -28,26 +29,6 @@ PROVIDERS: Final[Mapping[str, tuple[str, str]]] = {
     "ollama": ("langchain_ollama", ""),
 }
 """Provider -> the package of its models, and the variable of its key."""
-EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
-    "documents": (
-        "pypdf",
-        "pdfminer",
-        "pypdfium2",
-        "trafilatura",
-        "lxml",
-        "bs4",
-        "docx",
-        "markdown",
-        "httpx",
-        "duckdb",
-    ),
-    "mcp": ("mcp",),
-    "ui": ("starlette", "jinja2", "uvicorn", "multipart"),
-    "postgres": ("psycopg",),
-    "llm": ("langchain", "langchain_openai", "langchain_anthropic", "langchain_ollama", "genai_prices"),
-    "http": ("httpx", "yaml"),
-}
-"""Extra -> the modules that it installs."""
 CHECK_SECONDS: Final = 10.0
 """Seconds that a health check may take."""
 _CONTAINERS: Final = (list, dict, set, tuple)
@@ -87,7 +68,7 @@ def _imports(tool: Tool) -> Iterator[str]:
         except (ImportError, ValueError):
             found = False
         if not found:
-            extra = next((extra for extra, modules in EXTRAS.items() if name in modules), "")
+            extra = extra_of(name)
             yield f"{name} is not installed" + (f" (extra {extra!r})" if extra else "")
 
 
@@ -146,4 +127,4 @@ def _is_copied(annotation: Any) -> bool:
     return isinstance(kind, type) and (issubclass(kind, (*_CONTAINERS, BaseModel)) or is_dataclass(cast("Any", kind)))
 
 
-__all__ = ["EXTRAS", "PROVIDERS", "ToolCheck", "check_tool", "missing_modules"]
+__all__ = ["PROVIDERS", "ToolCheck", "check_tool", "missing_modules"]

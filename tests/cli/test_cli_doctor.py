@@ -2,11 +2,15 @@
 
 import importlib.metadata
 import json
+import re
+import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from orchestrator.core.process.installation import EXTRAS, import_part
 from tests.cli.conftest import Cli
 
 TOOLS = '''
@@ -86,3 +90,41 @@ def test_tools_check_names_copies(cli: Cli, project: Path) -> None:
     assert checks["add"]["copies"] == ["numbers (list[int])"]
     assert checks["reader"]["problems"] == ["no_such_package_at_all is not installed"]
     assert "share=True" in cli("tools", "--check", "--project", str(project)).out
+
+
+def test_doctor_reports_each_file_that_cannot_be_loaded_and_looks_at_the_others(cli: Cli, project: Path) -> None:
+    (project / "tools" / "broken.py").write_text("import no_such_package_at_all")
+    (project / "tools" / "wrong.py").write_text("from orchestrator import tool\n@tool(cots=1)\ndef f(x): return x\n")
+    said = cli("doctor", "--project", str(project), "--json")
+    found = json.loads(said.out)
+    assert said.exit == 2
+    first, second = found["not_loaded"]
+    assert "broken.py:1: ModuleNotFoundError" in first
+    assert "wrong.py:2: @tool has no option 'cots'. Did you mean 'cost'?" in second
+    assert {"reader", "rate"} <= set(found["would_fail"])
+    shown = cli("doctor", "--project", str(project))
+    assert shown.exit == 2
+    assert "Not loaded:" in shown.out
+    assert "docs/how-to/install.md" in shown.out
+
+
+def test_every_extra_of_the_distribution_is_known_with_its_modules() -> None:
+    declared = tomllib.loads(Path(__file__).parents[2].joinpath("pyproject.toml").read_text())
+    extras = declared["project"]["optional-dependencies"]
+    assert set(EXTRAS) == set(extras) - {"dev", "docs"}
+    homes: dict[str, set[str]] = {}
+    for module, names in importlib.metadata.packages_distributions().items():
+        for name in names:
+            homes.setdefault(re.sub(r"[-_.]+", "-", name).lower(), set()).add(module)
+    for extra, listed in extras.items():
+        for requirement in listed if extra in EXTRAS else ():
+            name = re.sub(r"[-_.]+", "-", re.split(r"[\[<>=~! ]", requirement)[0]).lower()
+            if name in homes and not name.startswith("tessdata"):
+                assert homes[name] & set(EXTRAS[extra]), f"{extra}: {requirement}"
+
+
+def test_a_name_that_needs_an_extra_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "langchain", None)
+    monkeypatch.delitem(sys.modules, "orchestrator.integrations.langchain.middleware", raising=False)
+    with pytest.raises(ModuleNotFoundError, match=r"HealingMiddleware needs langchain, .* extra 'llm'"):
+        import_part("orchestrator.integrations.langchain.middleware", "HealingMiddleware")

@@ -1,7 +1,8 @@
 """LangChain and LangGraph: healed tool calls for existing agents."""
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from orchestrator.core.process.installation import import_part
 
 if TYPE_CHECKING:
     from .chat_model import HealingChatModel
@@ -15,7 +16,7 @@ def __getattr__(name: str) -> Any:
     """Import on first use: the middleware needs the package langchain, the node langgraph alone."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_MODULES[name]}", __name__), name)
+    return getattr(import_part(f"{__name__}.{_MODULES[name]}", name), name)
 
 
 __all__ = ["HealingChatModel", "HealingMiddleware", "HealingToolNode"]
