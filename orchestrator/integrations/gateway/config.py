@@ -90,19 +90,30 @@ def load_config(file: str | Path, rules: str | Path | None = None) -> GatewayCon
     servers: Any = found.get("mcpServers", found.get("servers"))
     if not isinstance(servers, Mapping) or not servers:
         raise DefinitionError(f"{path} holds no servers: it needs an object mcpServers with one entry per server.")
-    try:
-        config = GatewayConfig(
-            servers={str(name): ServerEntry(**_filled(path, entry)) for name, entry in servers.items()},  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-            rules=Rules() if named is None else _rules(named),
-        )
-    except ValidationError as error:
-        raise DefinitionError(f"{path}{f' and {named}' if named else ''}: {explain(error)}") from None
+    config = GatewayConfig(
+        servers={str(name): _entry(path, str(name), entry) for name, entry in servers.items()},  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        rules=Rules() if named is None else _rules(named),
+    )
+    for name in config.rules.trust:
+        if name not in config.servers:
+            raise DefinitionError(f"{named}: trust names {name!r}; {path} has no such server.{nearest(name, servers)}")  # pyright: ignore[reportUnknownArgumentType]
     for name, entry in config.servers.items():
         if bool(entry.command) == bool(entry.url):
             stated = [str(word) for word in cast("Mapping[str, Any]", servers[name])]
             hint = next(filter(None, (nearest(word, ("command", "url")) for word in stated)), "")
             raise DefinitionError(f"{path}: the server {name!r} has either a command or a url.{hint}")
     return config
+
+
+def _entry(path: Path, name: str, stated: Any) -> ServerEntry:
+    if not isinstance(stated, Mapping):
+        raise DefinitionError(f"{path}: the server {name!r} is an object with a command or a url.")
+    if not isinstance(stated.get("args", []), list):  # pyright: ignore[reportUnknownMemberType]
+        raise DefinitionError(f"{path}: args of the server {name!r} is a list, one entry for each argument.")
+    try:
+        return ServerEntry(**_filled(path, stated))  # pyright: ignore[reportUnknownArgumentType]
+    except ValidationError as error:
+        raise DefinitionError(f"{path}: the server {name!r}: {explain(error)}") from None
 
 
 def _rules(path: Path) -> Rules:

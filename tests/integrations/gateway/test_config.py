@@ -19,6 +19,10 @@ SERVER = {"a": {"command": "true"}}
         (SERVER, "timeout = 0", "a.toml: timeout: Input should be greater than 0"),
         (SERVER, "timeout = ", "a.toml is no TOML"),
         ({}, "", "a.json holds no servers"),
+        (SERVER, 'trust = ["A"]', "a.toml: trust names 'A'; "),
+        ({"a": {"command": "x", "args": "y z"}}, "", "a.json: args of the server 'a' is a list, one entry for each"),
+        ({"a": {"command": "x", "env": {"K": 1}}}, "", "a.json: the server 'a': env.K: "),
+        ({"a": "x"}, "", "a.json: the server 'a' is an object with a command or a url."),
     ],
 )
 def test_a_mistake_names_file_and_word(servers: object, rules: str, said: str, tmp_path: Path) -> None:
