@@ -19,6 +19,8 @@ _REFUSED: Final = {
     "Cn": "an unassigned character",
 }
 _TAGS: Final = range(0xE0000, 0xE0080)
+_INVISIBLE: Final = frozenset("\u00ad\u180e\u200b\u2060\u2061\u2062\u2063\u2064\ufeff")
+"""Characters of no width; not those that join letters of some scripts (U+200C, U+200D)."""
 _DIRECTIONS: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
@@ -26,7 +28,7 @@ def problem_with(text: str, longest: int = MAX_NAME) -> str:
     """Why `text` cannot be a name; empty if it can.
 
     Rejected are characters that a database, terminal or model reads differently from what a person sees: control
-    characters, line breaks, surrogates, tag characters, direction marks, blanks at the ends.
+    characters, line breaks, surrogates, tag characters, direction marks, what is not seen, blanks at the ends.
     """
     if not text:
         return "it is empty"
@@ -44,6 +46,8 @@ def problem_with(text: str, longest: int = MAX_NAME) -> str:
             return f"it holds a tag character ({code})"
         if character in _DIRECTIONS:
             return f"it holds a mark of writing direction ({code})"
+        if character in _INVISIBLE:
+            return f"it holds a character that is not seen ({code})"
         if what := _REFUSED.get(unicodedata.category(character)):
             return f"it holds {what} ({code})"
     return ""

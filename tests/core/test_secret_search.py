@@ -1,9 +1,11 @@
 """Secrets are found whole, in part and encoded, in time that grows with their size and memory that does not."""
 
 import base64
+import html
 import random
 import time
 import tracemalloc
+from urllib.parse import quote, quote_plus
 
 import pytest
 
@@ -34,6 +36,26 @@ def test_a_secret_is_found_in_every_form(said: str) -> None:
     for part in (KEY[4:], base64.b64encode(KEY.encode()).decode()[4:-4], KEY.encode().hex()):
         assert part.lower() not in told.lower()
     assert told.endswith("at line 3")
+
+
+QUOTED = "p&ss/<w0rd> 77"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        quote(QUOTED),
+        quote(QUOTED, safe=""),
+        quote_plus(QUOTED),
+        html.escape(QUOTED),
+        QUOTED.encode().hex(":"),
+        base64.b32encode(QUOTED.encode()).decode(),
+    ],
+)
+def test_a_secret_with_signs_is_found_as_addresses_pages_and_keys_write_it(said: str) -> None:
+    told = redact(f"401 for {said} at line 3", {QUOTED})
+    assert told.startswith(f"401 for {MARK}")
+    assert said.rstrip("=") not in told
 
 
 class Slotted:

@@ -17,6 +17,9 @@ BAD = {
     "a tag character": "a\U000e0041b",
     "a mark of writing direction": "a\u202eb",
     "an escape sequence": "a\x1b[31mb",
+    "a character of no width": "a\u200bb",
+    "a byte order mark": "\ufeffab",
+    "a soft hyphen": "a\u00adb",
     "a blank at the end": "ab ",
     "too long": "a" * 5000,
 }

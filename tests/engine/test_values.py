@@ -1,8 +1,10 @@
 """Values of runs: stored only if they come back as they were; each call its own; a changed type locks no run."""
 
 import datetime
+import gc
 import math
 import re
+import tracemalloc
 from collections import defaultdict, deque
 from collections.abc import Callable
 from pathlib import Path
@@ -230,3 +232,16 @@ def test_the_identity_of_inputs() -> None:
     assert same_digest(of(a=1, b=[2.0]), of(b=[2.0], a=1))
     assert not same_digest(of(a=Dog(name="r", breed="x")), of(a=Animal(name="r")))
     assert not same_digest(of(a=1), of(a=True))
+
+
+async def test_an_ended_run_in_memory_keeps_no_inputs() -> None:
+    async with Orchestrator([Tool(len, name="size", needs={"obj": "text"}, gives="n")]) as orc:
+        await orc.run("n", {"text": "z" * 1_000_000})
+        gc.collect()
+        tracemalloc.start()
+        for number in range(20):
+            await orc.run("n", {"text": "z" * 1_000_000 + str(number)})
+        gc.collect()
+        kept, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert kept < 3_000_000

@@ -5,13 +5,14 @@ The text is short, the secrets may be megabytes: each is read once, and memory u
 
 import base64
 import dataclasses
+import html
 import json
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from types import ModuleType
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 from pydantic import BaseModel
 
@@ -152,15 +153,23 @@ def _whole(lowered: str, secret: str) -> Iterator[Span]:
 
 
 def _forms(secret: str) -> set[str]:
-    """A secret as it is, escaped (as in a `repr` or JSON), URL-encoded, in hex, and in Base64; all in lower case."""
+    """A secret as it is, escaped (as in a `repr`, JSON or HTML), URL-encoded, in hex, and in Base64 or Base32; all in
+    lower case.
+    """
     forms = {secret, secret.strip()}
     if not _PLAIN.fullmatch(secret):
         forms |= {repr(secret)[1:-1], json.dumps(secret)[1:-1]}
     if len(secret) <= _LONGEST_ENCODED:
         data = secret.encode("utf-8", "surrogatepass")
-        forms.add(quote(data))
+        forms |= {
+            quote(data),
+            quote(data, safe=""),
+            quote_plus(data),
+            html.escape(secret),
+            html.escape(secret, quote=False),
+        }
         if len(data) >= 6:
-            forms |= {data.hex(), *_base64(data)}
+            forms |= {data.hex(), data.hex(":"), base64.b32encode(data).decode().rstrip("="), *_base64(data)}
     return {_lowered(form) for form in forms if len(form) >= SHORTEST}
 
 

@@ -323,7 +323,7 @@ def _started(
         **run.stamp(),
         goal=goal.to_json(),
         inputs=tuple(sorted(inputs)),
-        inputs_digest=digest(inputs, view, runtime.digest_key),
+        inputs_digest=str(digest(inputs, view, runtime.digest_key)),  # without the values, which a `Digest` refers to
         policy=runtime.policy_data,
         graph=runtime.store_graph(view),
         revision=view.revision,
