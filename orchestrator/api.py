@@ -22,18 +22,18 @@ from orchestrator.core.outcome import Outcome
 from orchestrator.core.policy import Policy
 from orchestrator.core.process.loops import LoopThread, in_a_loop
 from orchestrator.core.route import Route
-from orchestrator.engine.background.background import Background
+from orchestrator.engine.background.background import Background, BackgroundObservers
 from orchestrator.engine.background.closing import close_all
 from orchestrator.engine.background.evaluation import WorkEvaluator
 from orchestrator.engine.background.heartbeat import Heartbeat
-from orchestrator.engine.background.observers import BackgroundObservers
 from orchestrator.engine.background.worker import Worker, WorkerOptions
 from orchestrator.engine.lifecycle import queued
 from orchestrator.engine.lifecycle import resume as resuming
 from orchestrator.engine.lifecycle import start as launch
+from orchestrator.engine.lifecycle.child_runs import launch_child
 from orchestrator.engine.lifecycle.compiled import compile_goal
 from orchestrator.engine.lifecycle.orphans import end_orphans
-from orchestrator.engine.lifecycle.requests import check_goal
+from orchestrator.engine.lifecycle.start import check_goal
 from orchestrator.engine.options import Preferences, RunOptions, SubmitOptions
 from orchestrator.engine.planning.demands import Demands
 from orchestrator.engine.registration import Registration
@@ -124,7 +124,7 @@ class Orchestrator(Registration, RecordedRuns):
             ladder=ladder,
             tracing=tracing,
             observers=BackgroundObservers(lambda: self._background, lambda: self._evaluator, self._notifications),
-            reach=launch.launch_child,
+            reach=launch_child,
             end_orphans=end_orphans,
             heartbeat=Heartbeat(self.store, runs.by_id, lambda problem: self.store.on_problem(problem), runs.in_turn),
             sinks=[tracing, *([self._notifications] if self._notifications.notifies else [])],

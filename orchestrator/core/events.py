@@ -7,10 +7,7 @@ data, and replay folds the records and computes the decisions again. No event ho
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any, Final, Protocol
-
-from pydantic import TypeAdapter
 
 from .decision import Decision
 from .enums import Effect, FailureKind, PartKind, Status
@@ -408,59 +405,3 @@ class Sink(Protocol):
     def on_event(self, event: Event) -> None:
         """Receive one event. Called on the run's event loop, in order."""
         ...
-
-
-EVENTS: Final[dict[str, type[Event]]] = {
-    cls.__name__: cls
-    for cls in (
-        RunStarted,
-        GraphChanged,
-        Decided,
-        ConditionChecked,
-        CallStarted,
-        CallEnded,
-        ChildEnded,
-        ChildDiscarded,
-        PartEnded,
-        UserFunctionFailed,
-        ToolExcluded,
-        ToolAllowed,
-        ValueProvided,
-        ValuesExpired,
-        SignalRaised,
-        RungAsked,
-        DemandTold,
-        GoalLowered,
-        BudgetRaised,
-        RunWaiting,
-        RunResumed,
-        EffectUndone,
-        Progressed,
-        ProblemReported,
-        RunEnded,
-        WorkJudged,
-    )
-}
-"""Every event by its name, which is its records' kind."""
-
-
-_OF_THE_ROW: Final = {"run_id", "at"}
-"""Fields of an event that its record has in columns of their own."""
-
-
-@cache
-def _adapter(kind: str) -> TypeAdapter[Any]:
-    return TypeAdapter(EVENTS[kind])
-
-
-def to_body(event: Event) -> dict[str, Any]:
-    """Plain data of an event, without run and time."""
-    dump = _adapter(type(event).__name__).serializer.to_python
-    body: dict[str, Any] = dump(event, mode="json", exclude=_OF_THE_ROW, exclude_defaults=True)
-    return body
-
-
-def from_body(kind: str, run_id: str, at: float, body: Mapping[str, Any]) -> Event:
-    """The event that `to_body` wrote. Raises `KeyError` for a kind that is not known."""
-    event: Event = _adapter(kind).validate_python({**body, "run_id": run_id, "at": at})
-    return event

@@ -23,18 +23,16 @@ from orchestrator.engine.lifecycle.driver import (
     check_answer,
     dismiss,
     drive_child,
-    ended_or_waiting,
     enlist,
     join,
-    let_go,
     note_end,
-    own_again,
     ready_to_answer,
     settle_lost,
     start,
     watch_calls,
 )
 from orchestrator.engine.lifecycle.finish import end_as_it_stands, outcome_of
+from orchestrator.engine.lifecycle.ownership import let_go, own_again
 from orchestrator.engine.lifecycle.phases import PHASES, Phase, drive
 
 from .run import Run
@@ -219,7 +217,7 @@ async def _driven_elsewhere(run: Run) -> Outcome[Any] | None:
     """The outcome of a run that another invocation of its graph, or a task, drives; `None` for one that none drives."""
     if run.node is not None and not run.node.done():
         await asyncio.wrap_future(run.node)
-        return outcome_of(run) if run.state.status is Status.WAITING else await ended_or_waiting(run)
+        return outcome_of(run) if run.state.status is Status.WAITING else await run.result.wait()
     if run.task is None or run.state.status is Status.WAITING:
         return None
     enlist(run)

@@ -5,7 +5,8 @@ from typing import Protocol
 
 from orchestrator.core.calls.user_code import must_propagate
 from orchestrator.core.clock import Clock
-from orchestrator.core.events import Event, ProblemReported, Progressed, Sink, to_body
+from orchestrator.core.event_records import to_body
+from orchestrator.core.events import Event, ProblemReported, Progressed, Sink
 from orchestrator.store.protocol import Store
 
 

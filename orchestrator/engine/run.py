@@ -2,10 +2,8 @@
 
 import asyncio
 import contextlib
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from orchestrator.core.decision import Decision
@@ -13,34 +11,22 @@ from orchestrator.core.enums import DecisionKind, Status
 from orchestrator.core.errors import OwnershipLost
 from orchestrator.core.events import Decided, Event
 from orchestrator.core.outcome import Outcome
+from orchestrator.core.process.shared_result import SharedResult
 from orchestrator.core.route import Candidate, Impasse, Route
 from orchestrator.core.values.copies import own_copy
 from orchestrator.engine.planning.agents import NOBODY, Cast
 from orchestrator.engine.planning.planning import Planned, function_parameters
-from orchestrator.escalation import Question
 from orchestrator.graph.graph import GraphRevision
 from orchestrator.graph.tool import Tool
 
-from .pending import CallQuestion, PendingWaits
+from .fold import apply
 from .recorder import Recorder
 from .runtime import Runtime
 from .state import RunState
-from .tree import BudgetAccount, CancelScope, StoreOutage
+from .tree import BudgetAccount, CancelScope, OpenQuestion, PendingWaits, StoreOutage
 from .values import ValueTable, digest, same_digest
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class OpenQuestion:
-    """An open question of a run and its impasse."""
-
-    impasse: Impasse
-    question: Question
-    base: Impasse | None = None
-    """The entry of `Run.open` that the question is about."""
-    asking: CallQuestion | None = None
-    """The suspended call of this run that asks."""
 
 
 class Run:
@@ -108,7 +94,7 @@ class Run:
         """Failure -> the facts of the decision not to retry it, until a decision answers it."""
         self.not_before: dict[str, float] = {}
         """Tool -> when this run may call it again, in monotonic seconds: the back-off of its retry."""
-        self.deferrals: Counter[str] = Counter()
+        self.deferrals: dict[str, int] = {}
         """Tool -> how often its step was replaced by another route because of a wait."""
         self.repriced: set[str] = set()
         """Tools whose health changed since `take_repriced` was last called."""
@@ -152,7 +138,7 @@ class Run:
             self._rebound.set()
         self._rebound = asyncio.Event()
         self.wake = asyncio.Event()
-        self.result: Future[Outcome[Any]] = Future()
+        self.result: SharedResult[Outcome[Any]] = SharedResult()
         """The outcome, once the run has ended or waits; may be joined from any thread."""
 
     @property
@@ -256,7 +242,7 @@ class Run:
         """
         if self.fenced:
             raise OwnershipLost(f"another process has taken over the run {self.state.run_id!r}")
-        self.state.apply(event)
+        apply(self.state, event)
         self.recorder.publish(event)
 
     def publish_from_anywhere(self, event: Event) -> None:
@@ -436,4 +422,4 @@ class Run:
         return same or (self.parent is not None and self.parent.is_open(keys, inputs_digest))
 
 
-__all__ = ["OpenQuestion", "Run"]
+__all__ = ["Run"]

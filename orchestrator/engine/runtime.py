@@ -18,6 +18,7 @@ from orchestrator.core.events import Sink
 from orchestrator.core.goal import Budget, Goal
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.policy import Policy
+from orchestrator.core.price import formula_name
 from orchestrator.core.process.forks import renew_after_fork
 from orchestrator.engine.background.heartbeat import Heartbeat
 from orchestrator.engine.planning.demands import Demands, DemandSource
@@ -185,7 +186,8 @@ class Runtime:
     limits: dict[str, Slots] = field(default_factory=dict[str, Slots])
     """The slots of each tool with `max_concurrency` that was called."""
     _first_reports: dict[str, Slots] = field(default_factory=dict[str, Slots])
-    _stored_graphs: set[str] = field(default_factory=set[str])
+    stored_graphs: set[str] = field(default_factory=set[str])
+    """Digests of the revisions that are in the store."""
     _dialled: "dict[float, Runtime]" = field(default_factory=dict[float, "Runtime"])
     _tables: "list[weakref.ref[PriceTable]]" = field(default_factory=list["weakref.ref[PriceTable]"])
     """The price tables of dials, including those that were evicted from `_dialled` and are still in use."""
@@ -201,6 +203,11 @@ class Runtime:
     def policy_data(self) -> dict[str, Any]:
         """The policy as plain data, for records."""
         return self.policy.model_dump(mode="json")
+
+    @cached_property
+    def formula(self) -> str:
+        """The name of the policy's price formula, for records."""
+        return formula_name(self.policy)
 
     def limits_of(self, budget: Budget) -> Mapping[str, float | None]:
         """The limits of a run: its caller's, and for those not given the policy's."""
@@ -248,8 +255,8 @@ class Runtime:
 
     def store_graph(self, view: GraphRevision) -> str:
         """Store a revision of the graph once, under its digest."""
-        if view.digest not in self._stored_graphs:
-            self._stored_graphs.add(view.digest)
+        if view.digest not in self.stored_graphs:
+            self.stored_graphs.add(view.digest)
             self.store.put_graph(view.digest, view.to_json())
         return view.digest
 

@@ -1,45 +1,15 @@
 """`RunState`: the state of a run, as the fold of its events. No I/O, no clock: replay builds the same state."""
 
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from orchestrator.core.decision import Decision
 from orchestrator.core.enums import (
-    ANSWERING,
-    ESCALATING,
-    STEP_LEVEL,
     DecisionKind,
     Effect,
-    FailureKind,
-    PartKind,
     Status,
-)
-from orchestrator.core.events import (
-    BudgetRaised,
-    CallEnded,
-    CallStarted,
-    ChildDiscarded,
-    ChildEnded,
-    ConditionChecked,
-    Decided,
-    DemandTold,
-    EffectUndone,
-    Event,
-    GoalLowered,
-    GraphChanged,
-    PartEnded,
-    RunEnded,
-    RungAsked,
-    RunResumed,
-    RunStarted,
-    RunWaiting,
-    ToolAllowed,
-    ToolExcluded,
-    UserFunctionFailed,
-    ValueProvided,
-    ValuesExpired,
 )
 from orchestrator.core.failure import Failure
 from orchestrator.core.goal import UNLIMITED, Budget, Goal
@@ -125,7 +95,7 @@ class RunState:
     done_at: dict[str, float] = field(default_factory=dict[str, float])
     done_by: dict[str, str] = field(default_factory=dict[str, str])
     """Tool -> the call that gave its output."""
-    failed_attempts: Counter[str] = field(default_factory=Counter[str])
+    failed_attempts: dict[str, int] = field(default_factory=dict[str, int])
     effects: dict[str, Effect] = field(default_factory=dict[str, Effect])
     """Tools whose effects took place, in that order."""
     doing: dict[str, OpenCall] = field(default_factory=dict[str, OpenCall])
@@ -133,12 +103,12 @@ class RunState:
     last: dict[str, OpenCall] = field(default_factory=dict[str, OpenCall])
     """The last call of a tool that was ambiguous or had no valid output, with its inputs."""
     excluded: dict[str, str] = field(default_factory=dict[str, str])
-    over_budget: set[str] = field(default_factory=set[str])
+    over_budget: frozenset[str] = frozenset()
     """Tools excluded because of the budget."""
     conditions: dict[str, bool] = field(default_factory=dict[str, bool])
-    approved: set[str] = field(default_factory=set[str])
-    may_abandon: set[str] = field(default_factory=set[str])
-    tainted: set[str] = field(default_factory=set[str])
+    approved: frozenset[str] = frozenset()
+    may_abandon: frozenset[str] = frozenset()
+    tainted: frozenset[str] = frozenset()
     """Keys that a model provided, and all keys computed from them."""
     uncertain: dict[str, str] = field(default_factory=dict[str, str])
     """Tools whose effect may have taken place -> the failure that says so."""
@@ -152,12 +122,12 @@ class RunState:
     decisions: list[Decision] = field(default_factory=list[Decision])
     compensated: list[str] = field(default_factory=list[str])
     uncompensated: list[str] = field(default_factory=list[str])
-    undoing: set[str] = field(default_factory=set[str])
+    undoing: frozenset[str] = frozenset()
     """Tools whose compensation has begun and not ended."""
-    attempts: Counter[str] = field(default_factory=Counter[str])
-    tries: Counter[str] = field(default_factory=Counter[str])
+    attempts: dict[str, int] = field(default_factory=dict[str, int])
+    tries: dict[str, int] = field(default_factory=dict[str, int])
     """Attempts since the tool was last allowed; its retries are counted by these."""
-    allowed: set[str] = field(default_factory=set[str])
+    allowed: frozenset[str] = frozenset()
     """Tools that a person allowed in spite of their health."""
     started_calls: int = 0
     own_calls: int = 0
@@ -167,7 +137,7 @@ class RunState:
     effect_order: list[str] = field(default_factory=list[str])
     """Labels of effects in the order in which they took place: a tool of this run, or `run id#tool` of a child run."""
     child_calls: int = 0
-    tainted_calls: set[str] = field(default_factory=set[str])
+    tainted_calls: frozenset[str] = frozenset()
     """Calls with a child run whose outcome is tainted."""
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     waiting_since: float | None = None
@@ -181,7 +151,7 @@ class RunState:
     """Why it was cancelled; set when its calls have ended and its effects are being undone."""
     token: int = 0
     """The fencing token of the current owner."""
-    doubtful_calls: set[str] = field(default_factory=set[str])
+    doubtful_calls: frozenset[str] = frozenset()
     """Calls of an earlier owner that is not proven dead and may still send them."""
     questions: dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = field(default_factory=dict[str, Any])
     """Open questions and their impasses, by the question's id."""
@@ -319,7 +289,7 @@ class RunState:
 
     def generation(self, tool: str) -> int:
         """Failed attempts of a step so far."""
-        return self.failed_attempts[tool]
+        return self.failed_attempts.get(tool, 0)
 
     def next_failure_id(self) -> str:
         """The id of the next failure."""
@@ -328,263 +298,6 @@ class RunState:
     def next_decision_id(self) -> str:
         """The id of the next decision."""
         return f"d{len(self.decisions) + 1}"
-
-    def note_failure(self, failure: Failure) -> None:
-        """Apply a failure; it stays unanswered until a decision answers it."""
-        self.failures[failure.id] = failure
-        self.unanswered.append(failure.id)
-
-    def apply(self, event: Event) -> None:
-        """Apply one event. Events that change no state (signals, progress) are ignored."""
-        take = self._TAKES.get(type(event))
-        if take is not None:
-            take(self, event)
-
-    def _run_started(self, event: RunStarted) -> None:
-        self.wanted = Goal.from_json(event.goal)
-        self.goal = self.wanted.keys
-        self.graph, self.revision = event.graph, event.revision
-        self.started_at, self.parent, self.depth = event.at, event.parent, event.depth
-        self.inputs_digest, self.policy = event.inputs_digest, event.policy
-        self.turn = ExplorationRound(event.turn, event.probe) if event.turn else None
-        self.dial = event.dial
-        self.constraints = Constraints.from_json(event.constraints) if event.constraints else None
-        self.traceparent = event.traceparent
-        self.budget = Budget.from_json(event.budget)
-        self.at_hand.update(dict.fromkeys(event.inputs))
-        self.labels = event.labels
-        self.tainted.update(event.tainted)
-        self.child_ids = event.child_ids
-
-    def _graph_changed(self, event: GraphChanged) -> None:
-        self.graph, self.revision = event.graph, event.revision
-
-    def _decided(self, event: Decided) -> None:
-        self.decisions.append(event.decision)
-        if event.decision.kind in ANSWERING:
-            answered = set(event.decision.answers)
-            self.unanswered = [failure for failure in self.unanswered if failure not in answered]
-        facts = event.decision.facts
-        if event.decision.kind in ESCALATING and facts.get("impasse") not in ASKS_ONLY and not facts.get("shown"):
-            self.impasses += 1
-        if event.decision.kind is DecisionKind.HALT and facts.get("impasse") == "cancelled":
-            self.halted = event.decision.reason.removesuffix(".")
-        if event.decision.kind is DecisionKind.COMPENSATE and event.decision.subject:
-            self.undoing.add(event.decision.subject)
-        if event.decision.kind in STEP_LEVEL and event.decision.subject:
-            self.uncertain.pop(event.decision.subject, None)
-        if event.decision.kind is DecisionKind.RECONCILE and event.decision.subject:
-            self.doubt.pop(event.decision.subject, None)
-
-    def _condition_checked(self, event: ConditionChecked) -> None:
-        self.conditions[event.tool] = event.holds
-
-    def _call_started(self, event: CallStarted) -> None:
-        self.started_calls += 1
-        self.attempts[event.tool] = self.attempts.get(event.tool, 0) + 1
-        self.tries[event.tool] = self.tries.get(event.tool, 0) + 1
-        self.doing[event.tool] = OpenCall(
-            event.call_id, StartedFrom(event.keys, event.via), event.effect, event.attempt
-        )
-
-    def _call_ended(self, event: CallEnded) -> None:
-        doing = self.doing.pop(event.tool, None) or self.last.get(event.tool)
-        self.cost += event.cost - event.children_cost
-        self.llm_calls += event.llm_calls
-        if event.usage:
-            self.usage.update(event.usage)  # pyright: ignore[reportArgumentType, reportCallIssue]
-        if event.asked:
-            self.tries[event.tool] -= 1
-            return
-        if event.failure is not None:
-            self.failed_attempts[event.tool] += 1
-            self.note_failure(event.failure)
-            self._note_effect_of_failure(event, doing)
-        if event.failure is not None or event.ok:
-            error = event.failure.message if event.failure else None
-            self.calls.append(Call(event.tool, event.attempt, event.seconds, error, event.call_id, event.cost))
-        if event.ok and doing is not None:
-            self._finish(event, doing)
-
-    def _note_effect_of_failure(self, event: CallEnded, doing: OpenCall | None) -> None:
-        assert event.failure is not None
-        if event.failure.kind is FailureKind.AMBIGUOUS:
-            self.uncertain[event.tool] = self.doubt[event.tool] = event.failure.id
-            if doing is not None:
-                self.last[event.tool] = doing
-        elif event.failure.kind is FailureKind.INVALID_OUTPUT and doing and doing.effect is not Effect.READ:
-            self.invalid[event.tool] = event.failure.id
-            self.effects[event.tool] = doing.effect
-            self.effect_order.append(event.tool)
-            self.last[event.tool] = doing
-
-    def _settled(self, tool: str) -> None:
-        """Note that it is known whether the effect of a tool took place."""
-        self.uncertain.pop(tool, None)
-        self.doubt.pop(tool, None)
-
-    def _finish(self, event: CallEnded, doing: OpenCall) -> None:
-        self.done[event.tool] = doing.taken
-        self.done_at[event.tool] = event.at
-        self.done_by[event.tool] = event.call_id
-        if self.doubt or self.uncertain:
-            self._settled(event.tool)
-        for key in event.kept:
-            self.at_hand.setdefault(key, event.tool)
-        if event.call_id in self.tainted_calls or self.tainted.intersection(doing.taken.keys):
-            self.tainted.update(event.gives)
-        if doing.effect is not Effect.READ:
-            self.effects[event.tool] = doing.effect
-            self.effect_order.append(event.tool)
-
-    def _user_function_failed(self, event: UserFunctionFailed) -> None:
-        self.note_failure(event.failure)
-
-    def _child_ended(self, event: ChildEnded) -> None:
-        if event.tainted:
-            self.tainted_calls.add(event.call_id)
-        if event.child not in self.children:
-            self.cost += event.cost
-            self.child_calls += event.calls
-            self.effect_order += event.effects
-        known = self.children.get(event.child)
-        self.children[event.child] = ChildRecord(
-            event.child,
-            event.call_id,
-            event.tool,
-            event.status,
-            event.effects,
-            event.compensated,
-            event.uncompensated,
-            event.generation,
-            event.at_end or event.at,
-            known is not None and known.discarded and known.call_id == event.call_id,  # each attempt decides for itself
-        )
-
-    def _child_discarded(self, event: ChildDiscarded) -> None:
-        self.children[event.child] = replace(self.children[event.child], discarded=True)
-
-    def _tool_excluded(self, event: ToolExcluded) -> None:
-        self.excluded[event.tool] = event.reason
-        if event.over_budget:
-            self.over_budget.add(event.tool)
-
-    def _tool_allowed(self, event: ToolAllowed) -> None:
-        self.excluded.pop(event.tool, None)
-        self.over_budget.discard(event.tool)
-        self._settled(event.tool)
-        self.tries.pop(event.tool, None)
-        if event.approved:
-            self.approved.add(event.tool)
-        if event.abandon:
-            self.may_abandon.add(event.tool)
-        if event.forced:
-            self.allowed.add(event.tool)
-
-    def _value_provided(self, event: ValueProvided) -> None:
-        self.at_hand.setdefault(event.key, event.settles)
-        if event.tainted:
-            self.tainted.add(event.key)
-        if event.settles:
-            self._settled(event.settles)
-            self.invalid.pop(event.settles, None)
-            made = self.last.get(event.settles)  # its inputs stay used, so their effects are not undone
-            self.done.setdefault(event.settles, made.taken if made else StartedFrom(()))
-            if event.settles not in self.effects:
-                self.effect_order.append(event.settles)
-            self.effects.setdefault(event.settles, made.effect if made else Effect.WRITE)
-            if made is not None:
-                self.done_by[event.settles] = made.call_id
-
-    def _values_expired(self, event: ValuesExpired) -> None:
-        for tool in event.tools:
-            self.done.pop(tool, None)
-            for key in [key for key, giver in self.at_hand.items() if giver == tool]:
-                del self.at_hand[key]
-
-    def _rung_asked(self, event: RungAsked) -> None:
-        self.llm_calls += event.calls
-        self.cost += event.cost
-        spent = {"control_repairs": event.repairs, "control_tokens": event.tokens}
-        self.usage.update({name: amount for name, amount in spent.items() if amount})
-
-    def _part_ended(self, event: PartEnded) -> None:
-        self.own_calls += event.kind is PartKind.TOOL and not event.left_out
-
-    def _demand_told(self, event: DemandTold) -> None:
-        self.cost += event.cost
-        self.usage.update({"demand_calls": 1, "demand_tokens": event.tokens} if event.tokens else {"demand_calls": 1})
-
-    def _goal_lowered(self, event: GoalLowered) -> None:
-        self.goal = event.goal
-        self.lowered = True
-
-    def _budget_raised(self, event: BudgetRaised) -> None:
-        self.budget = Budget.from_json(event.budget)
-
-    def _run_waiting(self, event: RunWaiting) -> None:
-        self.status = Status.WAITING
-        self.questions[str(event.question.get("id") or "")] = (event.question, event.impasse)
-        self.impasse = next(iter(self.questions.values()))[1]
-        if self.waiting_since is None:
-            self.waiting_since = event.at
-
-    def _run_resumed(self, event: RunResumed) -> None:
-        self.status = Status.RUNNING
-        if event.question_id:
-            self.questions.pop(event.question_id, None)
-        else:
-            self.questions.clear()
-        self.token = max(self.token, event.token)
-        if event.owner_unproven:
-            self.doubtful_calls |= {doing.call_id for doing in (*self.doing.values(), *self.last.values())}
-        if self.waiting_since is not None:
-            self.waited += max(0.0, event.at - self.waiting_since)
-            self.waiting_since = None
-        if event.policy is not None:
-            self.policy = event.policy
-
-    def _effect_undone(self, event: EffectUndone) -> None:
-        self.undoing.discard(event.tool)
-        if event.ok:
-            self.compensated.append(event.tool)
-            self.invalid.pop(event.tool, None)
-            self.uncompensated = [tool for tool in self.uncompensated if tool != event.tool]
-        elif event.tool not in self.uncompensated:
-            self.uncompensated.append(event.tool)
-
-    def _run_ended(self, event: RunEnded) -> None:
-        self.status, self.ended_at = event.status, event.at
-        self.seconds = event.seconds
-        self.goal = event.goal
-        self.uncompensated = list(event.uncompensated)
-        self.impasse = event.impasse
-
-    _TAKES: ClassVar[Mapping[type[Event], Callable[[Any, Any], None]]] = {
-        RunStarted: _run_started,
-        GraphChanged: _graph_changed,
-        Decided: _decided,
-        ConditionChecked: _condition_checked,
-        CallStarted: _call_started,
-        CallEnded: _call_ended,
-        UserFunctionFailed: _user_function_failed,
-        ChildEnded: _child_ended,
-        ChildDiscarded: _child_discarded,
-        ToolExcluded: _tool_excluded,
-        ToolAllowed: _tool_allowed,
-        ValueProvided: _value_provided,
-        ValuesExpired: _values_expired,
-        RungAsked: _rung_asked,
-        PartEnded: _part_ended,
-        DemandTold: _demand_told,
-        GoalLowered: _goal_lowered,
-        BudgetRaised: _budget_raised,
-        RunWaiting: _run_waiting,
-        RunResumed: _run_resumed,
-        EffectUndone: _effect_undone,
-        RunEnded: _run_ended,
-    }
-    """Event type -> the method that applies it."""
 
     @property
     def planned_price(self) -> float | None:

@@ -9,8 +9,7 @@ from orchestrator.core.policy import Policy
 
 from .circuit import OWN_WORD_SECONDS, Circuit, Voices
 from .declaration import CREDENTIAL
-from .evidence import Mean, SuccessCounts
-from .latency import LatencyBuckets
+from .evidence import LatencyBuckets, Mean, SuccessCounts
 from .pressure import Pressure
 from .status import Target, ToolHealth, seconds
 

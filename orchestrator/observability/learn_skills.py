@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.core.errors import StoreError
 from orchestrator.core.events import CallEnded, Event
+from orchestrator.engine.fold import apply
 from orchestrator.engine.planning.demands import texts_in
 from orchestrator.engine.state import RunState
 from orchestrator.graph.revision import GraphRevision
@@ -103,7 +104,7 @@ def _of_run(store: Store, run_id: str, views: dict[str, GraphRevision]) -> tuple
                 text = _text(view, rivals, state, texts)
                 found.append(_observation(event, demand, text))
                 of_key |= dict.fromkeys(event.gives, len(found) - 1)
-        state.apply(event)
+        apply(state, event)
     judged = set[int]()
     for judgement in judgements_of(store, run_id):
         place = next((of_key[key] for key in judgement.keys if key in of_key), None)

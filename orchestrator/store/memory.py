@@ -15,7 +15,7 @@ from typing import Any
 
 from orchestrator.core.enums import Status
 from orchestrator.core.errors import StoreError
-from orchestrator.core.events import EVENTS
+from orchestrator.core.event_records import EVENTS
 from orchestrator.store.ledger.chain import GENESIS, seal_link
 from orchestrator.store.ledger.encoding import (
     LOG,

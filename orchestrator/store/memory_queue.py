@@ -11,8 +11,8 @@ from typing_extensions import override
 from orchestrator.core.enums import Status
 from orchestrator.core.errors import InputError
 from orchestrator.core.process.forks import new_rlock, renew_after_fork
-from orchestrator.store.ledger.encoding import CLOSED, LOG, decode_body, encode_body, fresh_row, report_problem
-from orchestrator.store.ledger.writes import LedgerState, closing_text
+from orchestrator.store.ledger.encoding import CLOSED, LOG, decode_body, encode_body, report_problem
+from orchestrator.store.ledger.writes import LedgerState, closing_text, fresh_row
 
 from .fairness import QueuedRun, TenantTurns, most_now, room
 from .owner import owner_died

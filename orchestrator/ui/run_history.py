@@ -13,6 +13,7 @@ from orchestrator.core.decision import Decision
 from orchestrator.core.enums import IMPASSE_KINDS
 from orchestrator.core.events import CallEnded, CallStarted, Decided, Event, RunStarted
 from orchestrator.core.failure import Failure
+from orchestrator.engine.fold import apply
 from orchestrator.engine.state import RunState
 from orchestrator.graph.revision import GraphRevision
 from orchestrator.observability.explain.model import AnsweringDecision, EntryKind, ExplainedEscalation
@@ -91,7 +92,7 @@ class RunHistory:
         start, kept = max((each for each in self.checkpoints if each[0] <= end), key=lambda each: each[0])
         state = _copied(kept)
         for _, event in self.events[start:end]:
-            state.apply(event)
+            apply(state, event)
         return state
 
 
@@ -183,7 +184,7 @@ def read_history(row: RunRow, records: Sequence[Record]) -> RunHistory:
     for index, (seq, event) in enumerate(events):
         if index % BETWEEN == 0:
             checkpoints.append((index, _copied(state)))
-        state.apply(event)
+        apply(state, event)
         if not isinstance(event, CallStarted | CallEnded):  # calls have their own rows
             describer.take(seq, event, state)
         if isinstance(event, Decided):

@@ -10,12 +10,12 @@ from typing import Any
 from orchestrator import NOT_DONE, Orchestrator, Tool
 from orchestrator.engine.background import heartbeat, worker
 from orchestrator.engine.background.worker import WorkerOptions
-from orchestrator.engine.lifecycle import driver, recovery, start
+from orchestrator.engine.lifecycle import ownership, recovery, start
 
 
 def short_leases(seconds: float = 0.6) -> None:
     """Leases as long as a test can wait for."""
-    for module in (driver, heartbeat, recovery, start, worker):
+    for module in (ownership, heartbeat, recovery, start, worker):
         module.LEASE_SECONDS = seconds  # type: ignore[attr-defined]
     heartbeat.RENEW_SECONDS = seconds / 4  # type: ignore[misc]
 

@@ -10,6 +10,7 @@ import pytest
 
 from orchestrator import Event
 from orchestrator.core.enums import ANSWERING, PLANNING, DecisionKind, Effect, FailureKind, Status
+from orchestrator.core.event_records import to_body
 from orchestrator.core.events import (
     CallEnded,
     CallStarted,
@@ -22,7 +23,6 @@ from orchestrator.core.events import (
     ToolAllowed,
     ToolExcluded,
     ValueProvided,
-    to_body,
 )
 from orchestrator.core.policy import Policy
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.health.latency import GROWTH, MIDDLES, LatencyBuckets, bucket_of
+from orchestrator.health.evidence import GROWTH, MIDDLES, LatencyBuckets, bucket_of
 
 samples = st.lists(st.floats(1e-3, 1e4), min_size=1, max_size=60)
 

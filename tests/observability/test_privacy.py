@@ -16,7 +16,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from pydantic import BaseModel
 
 from orchestrator import Agent, CallerError, Event, Goal, Orchestrator, Outcome, Policy, Progressed, Refused, Tool
-from orchestrator.core.events import to_body
+from orchestrator.core.event_records import to_body
 from orchestrator.core.failure import Failure
 from orchestrator.core.privacy.redaction import message_of
 from orchestrator.observability.tracing import TracingSink

@@ -8,7 +8,7 @@ import typer
 from orchestrator.cli import options
 from orchestrator.cli.screen import say, table, write_json
 from orchestrator.cli.session import find_run, reading
-from orchestrator.core.events import to_body
+from orchestrator.core.event_records import to_body
 from orchestrator.core.text import plain, usd
 from orchestrator.engine.lifecycle.feedback import feedback_on_record
 from orchestrator.selection.learning.evaluation import judgements_of

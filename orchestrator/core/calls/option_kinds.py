@@ -29,6 +29,8 @@ class OptionKind:
     """`list`, `mapping` or `union`; empty for a plain value."""
     inner: "tuple[OptionKind, ...]" = ()
     """Of a list the kind of its members, of a mapping those of its keys and values, of a union its alternatives."""
+    plain_keys: frozenset[type] = frozenset()
+    """Of a mapping to anything: a dict with keys of exactly these types is accepted without a further look."""
 
     def accepts(self, value: Any) -> bool:
         """Whether it takes a value."""
@@ -118,7 +120,8 @@ def _mapping(target: type, args: tuple[Any, ...]) -> OptionKind:
         texts = keys.exact.issuperset(map(type, given)) or _all(keys, given)
         return texts and (only_keys or _all(values, given.values()))
 
-    return OptionKind("a mapping", test=accepts, shape="mapping", inner=(keys, values))
+    plain = keys.exact if only_keys and issubclass(dict, target) else frozenset[type]()
+    return OptionKind("a mapping", test=accepts, shape="mapping", inner=(keys, values), plain_keys=plain)
 
 
 def _iterable(target: type, args: tuple[Any, ...]) -> OptionKind:
@@ -146,7 +149,8 @@ def _union(kinds: list[OptionKind]) -> OptionKind:
         return any(test(value) for test in tests)
 
     accepts: Accepts | None = any_of if len(tests) > 1 else tests[0] if tests else None
-    return OptionKind(words, exact, accepts, "union", tuple(kinds))
+    plain = frozenset[type]().union(*(kind.plain_keys for kind in kinds))
+    return OptionKind(words, exact, accepts, "union", tuple(kinds), plain)
 
 
 def _words(alternatives: Iterable[str]) -> str:

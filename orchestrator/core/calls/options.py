@@ -56,7 +56,12 @@ class Options:
     ) -> None:
         """As `check`, for a call with positional arguments."""
         for (name, kind), value in zip(self._positional, args, strict=False):
-            if kind is not ANYTHING and type(value) not in kind.exact and not (kind.test and kind.test(value)):
+            if kind is ANYTHING or type(value) in kind.exact:
+                continue
+            keys: Any = value
+            if type(value) is dict and kind.plain_keys and kind.plain_keys.issuperset(map(type, keys)):
+                continue
+            if not (kind.test and kind.test(value)):
                 raise error(wrong_kind(what, name, kind, value))
         if self._rest is not None:
             for value in args[len(self._positional) :]:

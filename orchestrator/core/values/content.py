@@ -107,7 +107,7 @@ class _Reader:
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             return "dataclass", self._pairs({f.name: getattr(value, f.name) for f in dataclasses.fields(value)})
         if isinstance(value, Mapping):
-            return "mapping", [*sorted(self._pairs(value)), *self._more(value)]  # pyright: ignore[reportUnknownArgumentType]
+            return "mapping", [*sorted(self._pairs(value)), *(() if kind is dict else self._more(value))]  # pyright: ignore[reportUnknownArgumentType]
         if isinstance(value, set | frozenset):
             return "set", [*sorted(map(self.digest, cast("Iterable[Any]", value))), *self._more(value)]
         if isinstance(value, list | tuple):

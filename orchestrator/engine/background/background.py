@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from orchestrator.core.enums import SignalAction
@@ -10,11 +10,14 @@ from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.events import ProblemReported
 from orchestrator.engine.run import Run
 from orchestrator.engine.runtime import Runtime
+from orchestrator.escalation import NotificationSink
+from orchestrator.graph.tool import Tool
 from orchestrator.health import sharing
 from orchestrator.health.monitors import WHOLE_RUN, MonitorHub, Signal, WinningSignal, default_monitors
 from orchestrator.store.memory import MemoryStore
 from orchestrator.store.signals import HEALTH
 
+from .evaluation import WorkEvaluator
 from .learning import LearningQueue, raised
 from .worker import Worker
 
@@ -181,6 +184,37 @@ class Background:
             run.publish_from_anywhere(
                 ProblemReported(**run.stamp(), source=source, message=f"{type(error).__name__}: {error}")
             )
+
+
+class BackgroundObservers:
+    """The `Observers` of a runtime. The background work is looked up at each call, since it is built on the runtime."""
+
+    def __init__(
+        self,
+        background: Callable[[], Background],
+        evaluator: Callable[[], WorkEvaluator],
+        notifications: NotificationSink,
+    ) -> None:
+        self._background = background
+        self._evaluator = evaluator
+        self._notifications = notifications
+
+    def begun(self, run: Run) -> None:
+        background = self._background()
+        if background.learning.unreported or background.hub.board.held:
+            background.run_began(run)
+
+    def ended(self, run: Run) -> None:
+        self._evaluator().observe(run)
+
+    def waits(self, run_id: str) -> None:
+        self._notifications.on_record(run_id)
+
+    def gate(self, tool: Tool, run_id: str, values: Mapping[str, Any]) -> tuple[Signal, ...]:
+        return self._background().hub.gate(tool, run_id, values)
+
+    async def learn(self) -> None:
+        await self._background().learning.learn()
 
 
 def _nothing() -> None:

@@ -317,7 +317,7 @@ class Worker:
 
 async def _settled(run: Run) -> None:
     with contextlib.suppress(BaseException):
-        await asyncio.shield(asyncio.wrap_future(run.result))
+        await run.result.wait()
 
 
 __all__ = ["Worker", "WorkerOptions"]

@@ -1,5 +1,6 @@
 """Undoes the effects of child runs that a run does not use, when it ends; recorded in the run that decides it."""
 
+from orchestrator.engine.fold import apply
 from orchestrator.engine.run import Run
 from orchestrator.engine.state import RunState
 from orchestrator.engine.steps.compensate import can_be_undone, compensate_effect
@@ -40,7 +41,7 @@ async def _restored(run: Run, run_id: str) -> Run:
     records, rows = await run.runtime.threads.run(lambda: (store.records(run_id), store.values(run_id)))
     state = RunState(run_id)
     for event in events_of(records):
-        state.apply(event)
+        apply(state, event)
     found = Run(run.runtime, state, durable=run.durable)
     found.values.restore(rows, state.at_hand, found.view)
     return found

@@ -15,12 +15,11 @@ from orchestrator.engine.run import Run
 from orchestrator.engine.runtime import Runtime
 from orchestrator.graph.graph import GraphRevision
 
-from .driver import live_run
+from .known import NotYet, in_turn
+from .ownership import live_run
 from .recovery import recover
-from .requests import check_goal, check_inputs, refuse_unknown
 from .resume import live_or_recorded
-from .start import begin, new_run_id
-from .turns import NotYet, in_turn
+from .start import begin, check_goal, check_inputs, new_run_id, refuse_unknown
 
 
 def compile_goal(

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import threading
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
@@ -14,16 +13,15 @@ from orchestrator.core.outcome import Outcome
 from orchestrator.core.process.forks import new_lock
 from orchestrator.core.process.loops import cancelled_once
 from orchestrator.core.route import Impasse
-from orchestrator.engine.background.heartbeat import LEASE_SECONDS
-from orchestrator.engine.run import OpenQuestion, Run
-from orchestrator.engine.runtime import Runtime
+from orchestrator.engine.run import Run
 from orchestrator.escalation import Question, interpret_answer
 
 from .escalation import has_changed, withdraw_questions
 from .finish import end_as_it_stands, outcome_of, summary
 from .impasses import judged_now
+from .ownership import let_go, live_run, own_again, path_to, root_of
 from .phases import Phase, drive
-from .recovery import recover, settle_suspended
+from .recovery import settle_suspended
 from .resolutions import validate_answer
 from .retention import forget_values, remember
 
@@ -62,7 +60,7 @@ async def join(run: Run) -> Outcome[Any]:
     A cancelled caller leaves. When the last one has left, the run is cancelled as by `orc.cancel`.
     """
     try:
-        outcome = await ended_or_waiting(run)
+        outcome = await run.result.wait()
     except asyncio.CancelledError:
         if dismiss(run) and not run.result.done():
             await (give_up(run) if run.left else leave(run, "its caller left"))
@@ -82,7 +80,7 @@ async def leave(run: Run, reason: str) -> None:
     run.scope.cancel(reason)
     with cancelled_once():
         try:
-            await run.runtime.clock.wait_for(ended_or_waiting(run), run.runtime.policy.patience)
+            await run.runtime.clock.wait_for(run.result.wait(), run.runtime.policy.patience)
         except (TimeoutError, asyncio.CancelledError):
             await give_up(run)
         except Exception:
@@ -102,29 +100,7 @@ async def give_up(run: Run) -> None:
             run.loop.call_soon_threadsafe(task.cancel)
     if run.loop.is_running():
         with contextlib.suppress(Exception, OwnershipLost):
-            await ended_or_waiting(run)
-
-
-async def ended_or_waiting(run: Run) -> Outcome[Any]:
-    """The outcome of a run once it has ended or waits, for a caller that does not count as one of its waiters."""
-    result, loop, here = run.result, asyncio.get_running_loop(), threading.get_ident()
-    if not result.done():
-        ended: asyncio.Future[None] = loop.create_future()
-
-        def end() -> None:
-            if not ended.done():
-                ended.set_result(None)
-
-        def noted(_: object) -> None:
-            if threading.get_ident() == here:
-                end()
-            else:
-                with contextlib.suppress(RuntimeError):  # the event loop is closed: no caller waits there
-                    loop.call_soon_threadsafe(end)
-
-        result.add_done_callback(noted)
-        await ended
-    return result.result()
+            await run.result.wait()
 
 
 class Abandoned(OrchestratorError):
@@ -202,7 +178,6 @@ def _fail(run: Run, error: BaseException) -> None:
     elif not isinstance(error, Exception):
         error = Abandoned(f"The run {run_id!r} was given up as it was; `resume` shows or continues it.")
     run.result.set_exception(error)
-    run.result.exception()
 
 
 def note_end(run: Run, outcome: Outcome[Any]) -> None:
@@ -222,35 +197,6 @@ def note_end(run: Run, outcome: Outcome[Any]) -> None:
     remember(run, outcome)
     if run.parent is None and run.durable:
         forget_values(run)
-
-
-# -- ownership -------------------------------------------------------------------------------------------------------
-
-
-async def let_go(run: Run) -> None:
-    """Release the ownership of a run that waits, so that any process may take its answer."""
-    store, token = run.runtime.store, run.token
-    if token is not None:
-
-        def release() -> None:
-            store.flush()
-            run.release()  # first: else a heartbeat between the two steps would treat the released run as lost
-            store.release(run.state.run_id, token)
-
-        await run.runtime.threads.run(release)
-
-
-async def own_again(run: Run) -> None:
-    """Take ownership of a run that waited in this process again. Raises `InputError` when another process owns it."""
-    runtime, run_id = run.runtime, run.state.run_id
-    if not run.released:
-        return
-    token = await runtime.threads.run(lambda: runtime.store.claim(run_id, runtime.owner, LEASE_SECONDS))
-    row = await runtime.threads.run(lambda: runtime.store.run(run_id))
-    if token is None or row is None or row.status is not Status.WAITING:
-        runtime.runs.leave(run_id)
-        raise InputError(f"The run {run_id!r} has been answered by another process.")
-    run.own(token)
 
 
 # -- answers ---------------------------------------------------------------------------------------------------------
@@ -292,31 +238,6 @@ async def ready_to_answer(run: Run, question_id: str, raw: Any, by: str = "") ->
         each.give(question_id, raw, by)
         each.state.status = Status.RUNNING  # at once, so that a second answer finds a running run
         each.runtime.store.set_status(each.state.run_id, Status.RUNNING, token=each.token)
-    return path
-
-
-async def path_to(run: Run, asked: OpenQuestion) -> list[Run]:
-    """The run that asked and the runs above it, up to the root as far as this process drives it."""
-    runtime = run.runtime
-    ids: list[str] = []
-    current = asked.question.run or asked.impasse.run_id or run.state.run_id
-    while current != run.state.run_id:
-        ids.append(current)
-        live = live_run(runtime, current)
-        row = None if live is not None else await runtime.threads.run(partial(runtime.store.run, current))
-        above = live.state.parent if live is not None else row.parent if row else None
-        if above is None:
-            raise InputError(f"The question was asked by {current!r}, which is no longer there.")
-        current = above
-    path, parent = [run], run
-    for run_id in reversed(ids):
-        found = live_run(runtime, run_id) or await recover(runtime, run_id, parent=parent)
-        if found is None:
-            raise InputError(f"The run {run_id!r} is being driven by another process.")
-        path.insert(0, found)
-        parent = found
-    while path[-1].parent is not None:
-        path.append(path[-1].parent)
     return path
 
 
@@ -386,7 +307,7 @@ async def _at_rest(run: Run) -> None:
     """Wait until a run that is about to wait has been released."""
     if not run.is_at_rest:
         with contextlib.suppress(Exception):
-            await ended_or_waiting(run)
+            await run.result.wait()
 
 
 async def stop_waiting(run: Run, *, keep: bool = False) -> None:
@@ -445,61 +366,16 @@ def _stop_watching(run: Run) -> None:
     run.watches.clear()
 
 
-def root_of(run: Run) -> Run:
-    """The topmost run of the tree that this process drives."""
-    return run if run.parent is None else root_of(run.parent)
-
-
-def live_run(runtime: Runtime, run_id: str) -> Run | None:
-    """The run with this id while this process owns it; `None` for one that another process has taken over."""
-    found: Run | None = runtime.runs.live(run_id)
-    if found is not None and found.fenced and (found.is_at_rest or not found.loop.is_running()):
-        _forget(found)
-        return None
-    return found
-
-
-async def live_here(runtime: Runtime, run_id: str) -> Run | None:
-    """The run with this id while this process owns it; one that waited here and has another owner now is dropped."""
-    run = live_run(runtime, run_id)
-    if run is None or not (run.waits and run.released):
-        return run
-    with contextlib.suppress(StoreError):
-        row = await runtime.threads.run(partial(runtime.store.run, run_id))
-        if row is not None and row.status is not Status.WAITING:
-            run.fence()
-            _forget(run)
-            return None
-    return run
-
-
-def _forget(run: Run) -> None:
-    """Drop a run that another process owns, and the runs below it: their suspended calls end without a record."""
-    for child in list(run.children.values()):
-        _forget(child)
-    run.runtime.runs.leave(run.state.run_id)
-    if run.scheduler is not None:
-        with contextlib.suppress(RuntimeError):  # its event loop is gone
-            run.loop.call_soon_threadsafe(run.scheduler.abandon)
-
-
 __all__ = [
     "check_answer",
     "dismiss",
     "drive_child",
-    "ended_or_waiting",
     "enlist",
     "give_up",
     "join",
     "leave",
-    "let_go",
-    "live_here",
-    "live_run",
     "note_end",
-    "own_again",
-    "path_to",
     "ready_to_answer",
-    "root_of",
     "settle_lost",
     "start",
     "stop_waiting",

@@ -13,12 +13,12 @@ from orchestrator.core.events import (
 from orchestrator.core.route import Candidate, Impasse
 from orchestrator.core.types.schema import type_name
 from orchestrator.engine.interruption import Stopped, unless_stopped
-from orchestrator.engine.pending import CallQuestion
 from orchestrator.engine.planning import planning
 from orchestrator.engine.planning.planning import Planned
 from orchestrator.engine.planning.replan import follow_graph
-from orchestrator.engine.run import OpenQuestion, Run
+from orchestrator.engine.run import Run
 from orchestrator.engine.state import ASKS_ONLY
+from orchestrator.engine.tree import CallQuestion, OpenQuestion
 from orchestrator.escalation import (
     ANSWER,
     AskHuman,

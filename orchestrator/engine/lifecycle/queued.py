@@ -1,6 +1,5 @@
 """Queued runs: submitting and awaiting them, and driving them after a worker has claimed them."""
 
-import asyncio
 import contextlib
 import json
 from collections.abc import Mapping
@@ -24,12 +23,12 @@ from orchestrator.selection.choice.constraints import Constraints
 from orchestrator.store.rows import ClaimedRun, RunRow
 from orchestrator.store.unclaimed import ANY_WORKER
 
-from .driver import Abandoned, live_run, start, stop_waiting, take_answer
+from .driver import Abandoned, start, stop_waiting, take_answer
 from .known import check_same_request, set_aside
+from .ownership import live_run
 from .phases import Phase
 from .recovery import UnreadableRecords, outcome_on_record, recover, row_of
-from .requests import check_goal, check_inputs, check_request, check_when
-from .start import begin, new_run_id, wanted_of
+from .start import begin, check_goal, check_inputs, check_request, check_when, new_run_id, wanted_of
 
 RUN_POLL_SECONDS: Final = (0.02, 0.05, 0.1, 0.2, 0.5)
 """Seconds between polls of a run that another process executes; the last value repeats."""
@@ -141,7 +140,7 @@ async def wait(runtime: Runtime, run_id: str, *, ended: bool = False) -> Outcome
         live = live_run(runtime, run_id)
         if live is not None and not live.result.done():
             try:
-                return await asyncio.shield(asyncio.wrap_future(live.result))
+                return await live.result.wait()
             except (OwnershipLost, Abandoned):
                 continue
         row = await row_of(runtime, run_id)

@@ -12,7 +12,8 @@ from orchestrator.core.goal import Goal
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.route import Impasse, Step
 from orchestrator.engine.background.heartbeat import LEASE_SECONDS
-from orchestrator.engine.run import OpenQuestion, Run
+from orchestrator.engine.fold import apply
+from orchestrator.engine.run import Run
 from orchestrator.engine.runtime import Runtime
 from orchestrator.engine.state import OpenCall, RunState
 from orchestrator.engine.steps.compensate import compensate_effect, effect_stands, takes_key
@@ -22,6 +23,7 @@ from orchestrator.engine.steps.reconcile import note_found, reconciled
 from orchestrator.engine.steps.result import AttemptFailed, InvalidEffect, Uncertain
 from orchestrator.engine.steps.retry import may_repeat
 from orchestrator.engine.steps.scheduler import question_of
+from orchestrator.engine.tree import OpenQuestion
 from orchestrator.engine.values import ValueTable
 from orchestrator.escalation import Question
 from orchestrator.graph.tool import Tool
@@ -140,7 +142,7 @@ async def _settle_undoing(run: Run, label: str) -> None:
     tool = of.view.tools.get(name)
     stands = await effect_stands(of, tool) if tool is not None else None
     if stands or (tool is not None and stands is None and takes_key(tool)):
-        run.state.undoing.discard(label)
+        run.state.undoing -= {label}
         return  # it is compensated (again) when the run ends, or at once when its output is not valid
     ok = stands is False
     reason = "" if ok else f"{_STOPPED} while it was being undone"
@@ -194,7 +196,7 @@ def _exclude_what_did_not_happen(run: Run) -> None:
     for decision in state.decisions:
         name, facts = decision.subject or "", decision.facts
         given_up = decision.kind is DecisionKind.RECONCILE and not _done(facts) and decision.chosen == "reroute"
-        if given_up and state.tries[name] and name not in {**state.excluded, **state.done, **state.doing}:
+        if given_up and state.tries.get(name) and name not in {**state.excluded, **state.done, **state.doing}:
             _exclude(run, name, decision.reason)
 
 
@@ -222,7 +224,7 @@ def fold(run_id: str, records: list[Record]) -> RunState:
                 "does not read: use the version that wrote it."
             ) from None
         for event in events:
-            state.apply(event)
+            apply(state, event)
     return state
 
 

@@ -28,22 +28,18 @@ from .driver import (
     dismiss,
     enlist,
     join,
-    let_go,
-    live_here,
-    live_run,
-    path_to,
-    root_of,
     start,
     stop_waiting,
     take_answer,
 )
 from .escalation import withdraw_questions
 from .finish import outcome_of
+from .known import NotYet, check_begun, in_turn
+from .ownership import let_go, live_here, live_run, path_to, root_of
 from .phases import Phase
 from .queued import cancel_queued, wait
 from .recovery import outcome_on_record, recorded_outcome, recover, row_of
-from .requests import check_inputs, check_request
-from .turns import NotYet, check_begun, in_turn
+from .start import check_inputs, check_request
 
 LOOKS_AGAIN = frozenset({"no_route", "progress"})
 """Kinds of impasse that a change of the graph may resolve."""

@@ -8,8 +8,9 @@ from orchestrator.core.enums import Status
 from orchestrator.engine.run import Run
 from orchestrator.engine.runtime import Runtime
 
-from .driver import give_up, leave, let_go, note_end
+from .driver import give_up, leave, note_end
 from .finish import end_as_it_stands
+from .ownership import let_go
 
 LOG: Final = logging.getLogger("orchestrator")
 GRACE: Final = 0.25

@@ -1,42 +1,47 @@
-"""Starts runs. A `run_id` is idempotent across processes: reusing it joins or returns the existing run."""
+"""Checks requests and starts runs. A `run_id` is idempotent across processes: reusing it joins or returns the existing
+run.
+"""
 
 import asyncio
+import math
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Collection, Coroutine, Mapping
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Final
 
 from typing_extensions import Unpack
 
 from orchestrator.core.checks import check_labels, check_name
 from orchestrator.core.enums import Status
-from orchestrator.core.errors import DefinitionError, InputError, OwnershipLost, StoreError
+from orchestrator.core.errors import InputError, InvalidOutput, OwnershipLost, StoreError, nearest
 from orchestrator.core.events import RunStarted
 from orchestrator.core.goal import Budget, Goal
-from orchestrator.core.outcome import Escalated, Outcome, UnknownGoal
+from orchestrator.core.outcome import Outcome, UnknownGoal
+from orchestrator.core.privacy.redaction import raised_at
 from orchestrator.core.process.loops import cancelled_once
+from orchestrator.core.route import Impasse
+from orchestrator.core.types.assignable import Fit, fit
+from orchestrator.core.types.schema import type_name, validate
 from orchestrator.engine.background.heartbeat import LEASE_SECONDS
-from orchestrator.engine.options import RunOptions, Wanted
+from orchestrator.engine.options import RunOptions, SubmitOptions, Wanted
 from orchestrator.engine.run import Run
 from orchestrator.engine.runtime import NO_LIMITS, Runtime
 from orchestrator.engine.state import RunState
 from orchestrator.engine.steps.children import is_child_id
 from orchestrator.engine.values import PROVIDED, can_be_stored, digest
+from orchestrator.graph.revision import GraphRevision
 from orchestrator.selection.choice.exploration import ExplorationRound
 from orchestrator.store.memory import MemoryStore
 from orchestrator.store.rows import FIRST_TOKEN, RunRow
 
-from .driver import enlist, join, let_go, live_run, note_end, start, stop_waiting
+from .driver import join, note_end, start
 from .finish import end_as_it_stands
-from .known import known, known_to_store
+from .known import NotYet, in_turn, known, known_to_store
+from .ownership import let_go
 from .phases import Phase
-from .recovery import fold, recover
-from .requests import check_goal, check_inputs, check_request, known_inputs
-from .turns import NotYet, in_turn
 
-T = TypeVar("T")
-AWAY_SECONDS = 0.5
-"""Seconds between two attempts to reach the store."""
+_PRIORITIES: Final = 2**31
+"""Range of priorities: PostgreSQL stores 32 bits."""
 NO_TURN = ExplorationRound()
 """Of a run in which no agent can take part."""
 NOTHING_MORE = Wanted()
@@ -56,12 +61,12 @@ async def launch(
         check_request(runtime, view, goal, given)
         run = await begin(runtime, goal, given, wanted, run_id=new_run_id())
         start(run, Phase.PLAN)
-        return await _joined(runtime, run)
+        return await joined(runtime, run)
     found = await in_turn(runtime, run_id, partial(_found_or_begun, runtime, run_id, goal, given, wanted))
-    return found if isinstance(found, Outcome) else await _joined(runtime, found)
+    return found if isinstance(found, Outcome) else await joined(runtime, found)
 
 
-async def _joined(runtime: Runtime, run: Run) -> Outcome[Any]:
+async def joined(runtime: Runtime, run: Run) -> Outcome[Any]:
     """The outcome of a run; when another process takes it over, the outcome that the new owner records."""
     try:
         return await join(run)
@@ -71,7 +76,7 @@ async def _joined(runtime: Runtime, run: Run) -> Outcome[Any]:
         found = await in_turn(runtime, state.run_id, look)
         if found is None:
             raise
-    return found if isinstance(found, Outcome) else await _joined(runtime, found)
+    return found if isinstance(found, Outcome) else await joined(runtime, found)
 
 
 async def _found_or_begun(
@@ -90,130 +95,6 @@ async def _found_or_begun(
     return run
 
 
-async def launch_child(
-    parent: Run, run_id: str, goal: Goal[Any], inputs: Mapping[str, Any], call_id: str, *, tainted: bool = False
-) -> tuple[Outcome[Any], RunState]:
-    """Run a child goal under the budget of its parent; a child that has ended is not run again.
-
-    `tainted`: the inputs derive from what a model provided. Raises `Escalated` for a goal that nothing can reach.
-    """
-    runtime = parent.runtime
-    try:
-        check_goal(goal, runtime.graph.view().keys, inputs)
-    except (DefinitionError, UnknownGoal) as error:
-        raise Escalated(str(error)) from error
-    given = check_inputs(runtime.graph.view(), known_inputs(runtime, goal, inputs))
-    look = partial(_child, parent, run_id, goal, given, call_id, tainted)
-    child = partial(in_turn, runtime, run_id, look)
-    found = await _with_the_store(parent, child, begins=True)
-    if isinstance(found, Outcome):
-        return found, await _with_the_store(parent, partial(_state_of, parent, run_id))
-    parent.children[run_id] = found
-    if parent.fenced:  # meanwhile: the new owner owns the child as well
-        found.fence()
-    found.parent_call = call_id
-    found.account.moved_to(call_id)
-    try:
-        return await _ended(found), found.state
-    except asyncio.CancelledError:
-        if found.state.status is Status.WAITING and not _torn_down(parent, call_id):
-            await _end_waiting(found)
-        raise
-    finally:
-        parent.children.pop(run_id, None)
-        parent.ended_children[run_id] = found
-        parent.wake_up()  # every call may wait for people now
-
-
-async def _with_the_store(run: Run, ask: Callable[[], Awaitable[T]], *, begins: bool = False) -> T:
-    """The result of `ask`; while the store is unreachable it is repeated, for the policy's `patience`.
-
-    An outage of the store must not fail the call that reaches for the child. A run that is to stop starts no child.
-    """
-    clock = run.runtime.clock
-    deadline = clock.monotonic() + run.runtime.policy.patience
-    while True:
-        try:
-            return await ask()
-        except StoreError:
-            if clock.monotonic() >= deadline or (begins and run.cancelled is not None):
-                raise
-            await clock.sleep(AWAY_SECONDS)
-
-
-async def _child(
-    parent: Run, run_id: str, goal: Goal[Any], given: Mapping[str, Any], call_id: str, tainted: bool, overdue: bool
-) -> Outcome[Any] | Run:
-    """The child run, or the outcome of an ended one. The caller holds its turn. Raises `NotYet`."""
-    runtime = parent.runtime
-    asked = digest(given, parent.view, runtime.digest_key)
-    found = await known(runtime, run_id, goal, asked, overdue, parent=parent, parent_call=call_id)
-    if found is None:
-        runtime.demands.check_declared(runtime.graph.view(), goal.keys, given)
-        state = parent.state
-        wanted = Wanted(None, state.dial, state.constraints, state.labels, tainted=tainted)
-        found = await begin(runtime, goal, given, wanted, run_id=run_id, parent=parent, parent_call=call_id)
-        start(found, Phase.PLAN)
-    elif isinstance(found, Outcome) and found.status is Status.WAITING:
-        found = await _waiting_child(runtime, run_id, parent, call_id)
-    return found
-
-
-async def _state_of(parent: Run, run_id: str) -> RunState:
-    """The state of a child, from memory if this process drove it, else from its record."""
-    known = parent.ended_children.get(run_id) or live_run(parent.runtime, run_id)
-    if known is not None:
-        return known.state
-    return fold(run_id, await parent.runtime.threads.run(lambda: parent.runtime.store.records(run_id)))
-
-
-async def _ended(child: Run) -> Outcome[Any]:
-    """Wait for the end of a child and return its outcome; while the child waits for a person, its caller waits too."""
-    while True:
-        if _is_asking(child):
-            if child.parent is not None:
-                child.parent.wake_up()
-            await child.answered()  # returns at once if it was cancelled while it began to wait
-            async with child.runtime.runs.turn(child.state.run_id):  # it may be cancelled by its id
-                if _is_asking(child):
-                    await stop_waiting(child)
-                    start(child, Phase.ESCALATE)
-                else:
-                    enlist(child)
-        outcome = await _joined(child.runtime, child)
-        if outcome.status is not Status.WAITING:
-            return outcome
-
-
-def _is_asking(run: Run) -> bool:
-    """Whether a run, cancelled or not, waits for a person and no answer has been submitted."""
-    return run.state.status is Status.WAITING and run.answer is None
-
-
-async def _waiting_child(runtime: Runtime, run_id: str, parent: Run, call_id: str) -> Run:
-    """Take over a child that waits for a person already; this process drives it from now on."""
-    child = live_run(runtime, run_id)
-    if child is None:
-        child = await recover(runtime, run_id, parent=parent, parent_call=call_id)
-        if child is None:
-            raise InputError(f"The run {run_id!r} is being driven by another process.")
-        await let_go(child)
-    return child
-
-
-async def _end_waiting(child: Run) -> None:
-    """End a child that still waits for a person after its call has ended."""
-    child.scope.cancel("the call that reached for it is over")
-    await stop_waiting(child)
-    start(child, Phase.ESCALATE)
-    await join(child)
-
-
-def _torn_down(run: Run, call_id: str) -> bool:
-    """Whether the run is released, or its event loop ends while it only waits: then no child is ended."""
-    return run.left or (run.scheduler is not None and run.scheduler.is_torn_down(call_id))
-
-
 def wanted_of(options: RunOptions) -> Wanted:
     """The checked options of a run. Raises `InputError`."""
     run_id = options.get("run_id")
@@ -226,6 +107,105 @@ def wanted_of(options: RunOptions) -> Wanted:
 def new_run_id() -> str:
     """A new run id. It is random, because no decision depends on it."""
     return uuid.uuid4().hex[:16]
+
+
+# -- checks of a request ---------------------------------------------------------------------------------------------
+
+
+def check_goal(goal: Goal[Any], known: Collection[str], given: Collection[str] = ()) -> None:
+    """Raises `UnknownGoal`, with the nearest names, for a key that no tool gives or needs and that is no input."""
+    lesser = [key for each in goal.demotions for key in each.keys] if goal.demotions else []
+    for key in (*goal.keys, *lesser):
+        if key not in known and key not in given:
+            reason = f"No tool gives or needs {key!r}.{_names({*known, *given}, key)}"
+            raise UnknownGoal(Impasse(goal.keys, (key,), (), reason=reason, kind="unknown_goal"))
+    for key in goal.providable:
+        if key not in known and key not in given:
+            raise InputError(f"Nothing needs the providable key {key!r}.{_names({*known, *given}, key)}")
+
+
+def check_inputs(view: GraphRevision, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The inputs, validated by the types of their keys. Raises `InputError`."""
+    checked: dict[str, Any] = {}
+    for key, value in inputs.items():
+        kind = view.key_type(key)
+        if kind is Any:
+            checked[key] = value
+            continue
+        try:
+            checked[key] = validate(key, kind, value)
+        except InvalidOutput as error:
+            raise InputError(f"Input {error}") from None
+        except Exception as error:
+            raised = f"{key}: a validator raised {type(error).__name__} ({raised_at(error)})"
+            raise InputError(f"Input {raised}") from error
+    return checked
+
+
+def check_request(runtime: Runtime, view: GraphRevision, goal: Goal[Any], inputs: Mapping[str, Any]) -> None:
+    """Both checks, of a goal and of its inputs by their names: `check_goal` and `refuse_unknown`."""
+    typed = goal.value_type is not None
+    if typed or runtime.demands.sources or view.unknown((*goal.every_key, *goal.providable, *inputs)):
+        check_goal(goal, view.keys, inputs)
+        refuse_unknown(runtime, goal, inputs)
+
+
+def check_when(options: SubmitOptions) -> None:
+    """Raises `InputError` for an impossible time or a priority out of range."""
+    delay, at, priority = options.get("delay", 0.0), options.get("at"), options.get("priority", 0)
+    if not (math.isfinite(delay) and delay >= 0.0):
+        raise InputError(f"delay is a number of seconds, 0 or more, not {delay}.")
+    if at is not None and not math.isfinite(at):
+        raise InputError(f"at is a time in seconds since the epoch, not {at}.")
+    if abs(priority) >= _PRIORITIES:
+        raise InputError(f"priority is a number between {1 - _PRIORITIES} and {_PRIORITIES - 1}.")
+
+
+def refuse_unknown(runtime: Runtime, goal: Goal[Any], inputs: Mapping[str, Any], *, named_only: bool = False) -> None:
+    """Raises `InputError`, with the nearest name, for an input that no tool takes and for an unknown skill that is
+    demanded on the way to the goal. `named_only`: only the names of the inputs are known, not their values.
+    """
+    view = runtime.graph.view()
+    _check_type(goal, view)
+    runtime.demands.check_declared(view, goal.keys, {} if named_only else inputs)
+    if not view.unknown(inputs):
+        return
+    taken = known_inputs(runtime, goal, inputs)
+    for key in sorted(key for key in inputs if key not in taken):
+        raise InputError(f"Nothing takes the input {key!r}.{_names(_known_keys(runtime, goal), key)}")
+
+
+def _check_type(goal: Goal[Any], view: GraphRevision) -> None:
+    """Raises `InputError` for a `type=` that no value of the key can have."""
+    if goal.value_type is None or len(goal.keys) > 1:
+        return
+    key, of_key = goal.name, view.key_type(goal.name)
+    if fit(of_key, goal.value_type) is Fit.NO:
+        wanted, own = type_name(goal.value_type), type_name(of_key)
+        raise InputError(
+            f"Goal({key!r}, type={wanted}): {key!r} is of the type {own}. Write type={own}, or leave it out."
+        )
+
+
+def known_inputs(runtime: Runtime, goal: Goal[Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The inputs that are keys of the graph or of the goal; all inputs when a demand is a function, which may read
+    any.
+    """
+    if runtime.demands.reads_anything:
+        return dict(inputs)
+    keys, wanted = runtime.graph.view().keys, {*goal.every_key, *goal.providable}
+    return {key: value for key, value in inputs.items() if key in keys or key in wanted}
+
+
+def _known_keys(runtime: Runtime, goal: Goal[Any]) -> set[str]:
+    return {*runtime.graph.view().keys, *goal.every_key, *goal.providable}
+
+
+def _names(known: Collection[str], name: str) -> str:
+    """A sentence with the known keys, those nearest to `name` first."""
+    if not known:
+        return " There are no tools at all."
+    return f"{nearest(name, known)} Known keys: {', '.join(sorted(known)[:12])}."
 
 
 # -- beginning -------------------------------------------------------------------------------------------------------
@@ -325,7 +305,7 @@ def _started(
         inputs=tuple(sorted(inputs)),
         inputs_digest=str(digest(inputs, view, runtime.digest_key)),  # without the values, which a `Digest` refers to
         policy=runtime.policy_data,
-        graph=runtime.store_graph(view),
+        graph=view.digest if view.digest in runtime.stored_graphs else runtime.store_graph(view),
         revision=view.revision,
         budget=NO_LIMITS if parent is not None else limits,  # a child spends its parent's budget
         traceparent=traceparent,
@@ -364,4 +344,16 @@ def _create_owned(runtime: Runtime, row: RunRow) -> int:
     return token
 
 
-__all__ = ["begin", "check_goal", "launch", "launch_child", "new_run_id", "wanted_of"]
+__all__ = [
+    "begin",
+    "check_goal",
+    "check_inputs",
+    "check_request",
+    "check_when",
+    "joined",
+    "known_inputs",
+    "launch",
+    "new_run_id",
+    "refuse_unknown",
+    "wanted_of",
+]

@@ -7,11 +7,10 @@ from orchestrator.core.outcome import NoRoute
 from orchestrator.core.price import PICO
 from orchestrator.core.route import Candidate, Route
 from orchestrator.engine.runtime import Runtime
-from orchestrator.engine.state import RunState
 from orchestrator.graph.graph import GraphRevision
 from orchestrator.graph.price_table import PriceFacts, PriceTable
 
-from .planning import Planned, describe_route
+from .planning import Planned, chosen_route, describe_route
 
 MOST_RIVALS = 5
 """Alternative routes that a decision lists."""
@@ -81,11 +80,6 @@ class Pricer:
         return tuple(sorted(listed, key=lambda c: (c.price is None, c.price or 0.0, c.name)))
 
 
-def chosen_route(route: Route) -> Candidate:
-    """The chosen route as a candidate."""
-    return Candidate(describe_route(route), route.pico / PICO, "the chosen route")
-
-
 def alternatives(route: Route, view: GraphRevision) -> list[tuple[str, str, str]]:
     """Step, key, and another tool that gives the key; each tool once."""
     found: list[tuple[str, str, str]] = []
@@ -99,15 +93,6 @@ def alternatives(route: Route, view: GraphRevision) -> list[tuple[str, str, str]
                     seen.add(name)
                     found.append((step.tool, key, name))
     return found
-
-
-def route_candidates(runtime: Runtime, view: GraphRevision, state: RunState, planned: Planned) -> tuple[Candidate, ...]:
-    """A planned route and its alternatives: see `Pricer.route`."""
-    route = planned.route
-    assert route is not None
-    if not view.cone(route.goal).has_rivals:
-        return (chosen_route(route),)
-    return pricer(runtime, view, state.unusable(), planned).route(route)
 
 
 def pricer(runtime: Runtime, view: GraphRevision, unusable: Mapping[str, str], planned: Planned) -> Pricer:
@@ -131,4 +116,4 @@ def pricer(runtime: Runtime, view: GraphRevision, unusable: Mapping[str, str], p
     return Pricer(runtime.prices, view, unusable, planned.facts, why, plan_without)
 
 
-__all__ = ["Pricer", "pricer", "route_candidates"]
+__all__ = ["Pricer", "pricer"]

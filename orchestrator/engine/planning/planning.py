@@ -9,8 +9,8 @@ from typing import Any
 from orchestrator.core.calls.signatures import signature_of
 from orchestrator.core.calls.user_code import call_plain, is_async, truth_of
 from orchestrator.core.outcome import NoRoute
-from orchestrator.core.price import formula_name, price_by
-from orchestrator.core.route import Impasse, Problem, Route
+from orchestrator.core.price import PICO, price_by
+from orchestrator.core.route import Candidate, Impasse, Problem, Route
 from orchestrator.core.values.copies import own_copy
 from orchestrator.engine.runtime import Runtime
 from orchestrator.graph.graph import GraphRevision
@@ -24,6 +24,8 @@ from .waits import Waits
 
 ALL_FACTS = 64
 """Up to this number of relevant tools, a plan records the price facts of all of them."""
+NOTHING_TO_DO = "nothing more to do"
+"""The name of a route without steps."""
 MOST_SECONDS = 1e7
 """Largest accepted latency in seconds; a larger one counts as a mistake."""
 MAX_PLAN_ATTEMPTS = 4
@@ -140,7 +142,7 @@ def price_facts(
 
     In a large graph, tools without observations are left out: they have their declared values.
     """
-    names, transitions = cone.tools, runtime.health.touched_transitions()
+    names, transitions = cone.tools, runtime.health.entries.transitions
     if len(names) > ALL_FACTS and not runtime.own_pricing:
         heard = {*runtime.health.touched(), *(target for _, target in transitions), *special}
         names = tuple(sorted(heard & cone.names))
@@ -210,7 +212,12 @@ def _last_resort(runtime: Runtime, relevant: Iterable[str], problem: Problem) ->
 
 def describe_route(route: Route) -> str:
     """A route as text for people."""
-    return " > ".join(route.tools) or "nothing more to do"
+    return " > ".join(route.tools) or NOTHING_TO_DO
+
+
+def chosen_route(route: Route) -> Candidate:
+    """A route as the candidate that was chosen."""
+    return Candidate(" > ".join(route.tools) or NOTHING_TO_DO, route.pico / PICO, "the chosen route")
 
 
 def plan_record(runtime: Runtime, view: GraphRevision, *planned: Planned) -> dict[str, Any]:
@@ -227,7 +234,7 @@ def plan_record(runtime: Runtime, view: GraphRevision, *planned: Planned) -> dic
     record: dict[str, Any] = {
         "prices": dict(zip(facts, map(fact_row, facts.values()), strict=True)),
         "otherwise": otherwise,
-        "formula": formula_name(runtime.policy),
+        "formula": runtime.formula,
     }
     if revived:
         record["revived"] = revived

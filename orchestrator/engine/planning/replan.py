@@ -17,7 +17,7 @@ from orchestrator.graph.tool import Tool
 
 from . import planning
 from .agents import NOBODY, UNCONSTRAINED
-from .candidates import route_candidates
+from .candidates import pricer
 from .selection import decide_agents, exclude_refused
 from .waits import NONE as NO_WAITS
 from .waits import known_waits
@@ -71,11 +71,20 @@ def _planned(run: Run) -> tuple[planning.Planned, tuple[Candidate, ...], dict[st
         planned = plan_for(run, run.state)
         if planned.route is None:
             return planned, (), {}
-        candidates = route_candidates(run.runtime, run.view, run.state, planned)
+        candidates = route_candidates(run, planned)
         facts = planning.route_facts(run.runtime, run.view, planned, run.state.revision)
         if run.runtime.prices.now == cursor:
             break
     return planned, candidates, facts  # pyright: ignore[reportPossiblyUnboundVariable]
+
+
+def route_candidates(run: Run, planned: planning.Planned) -> tuple[Candidate, ...]:
+    """A planned route and its alternatives: see `Pricer.route`."""
+    route, view = planned.route, run.view
+    assert route is not None
+    if not view.cone(route.goal).has_rivals:
+        return (planning.chosen_route(route),)
+    return pricer(run.runtime, view, run.state.unusable(), planned).route(route)
 
 
 def plan_for(run: Run, state: RunState) -> planning.Planned:

@@ -20,9 +20,9 @@ from orchestrator.core.goal import Goal
 from orchestrator.core.outcome import Escalated, Outcome
 from orchestrator.core.route import Candidate
 from orchestrator.core.types.schema import read_signature, type_name, validate
-from orchestrator.engine.pending import CallQuestion
 from orchestrator.engine.run import Run
 from orchestrator.engine.slots import lent_slots
+from orchestrator.engine.tree import CallQuestion
 from orchestrator.health.quota_headers import quota_of
 from orchestrator.intent.needs import takes_of
 
@@ -276,7 +276,7 @@ def context_argument(run: Run, tool: str, call: Callable[..., Any]) -> dict[str,
     signature = read_signature(call)
     if signature is None or signature.context is None:
         return {}
-    return {signature.context: CallContext(run, tool, run.state.attempts[tool], "")}
+    return {signature.context: CallContext(run, tool, run.state.attempts.get(tool, 0), "")}
 
 
 def idempotency_key(run_id: str, tool: str) -> str:

@@ -270,7 +270,7 @@ class StepExecutor:
         )
         self.call_id = call_id
         run.account.reserve(call_id, self._expected)
-        if run.state.tries[name] == 1:  # the retry budget is a share of first attempts
+        if run.state.tries.get(name) == 1:  # the retry budget is a share of first attempts
             self.runtime.healing.note_call(name)
         return CallContext(run, name, attempt, call_id)
 

@@ -68,7 +68,7 @@ def _is_last_reader(run: Run, tool: Tool, key: str) -> bool:
         return False
     giver = run.view.tools.get(run.state.at_hand[key] or "")
     retries = run.runtime.policy.retries.attempts if tool.retries is None else tool.retries
-    return giver is not None and giver.effect is Effect.READ and run.state.attempts[tool.name] > retries
+    return giver is not None and giver.effect is Effect.READ and run.state.attempts.get(tool.name, 0) > retries
 
 
 def _fitting(run: Run, tool: Tool, name: str, value: Any) -> Any:
@@ -119,11 +119,12 @@ class Invocation:
         """Start the call."""
         self.in_thread = in_thread
         self._call = UserCall(call, args, kwargs, self._run_in_thread if in_thread else None)
-        token = CURRENT.set(self._slots)
+        token = CURRENT.set(self._slots) if CURRENT.get() is not self._slots else None
         try:
             self._task = asyncio.create_task(self._whole(self._call), name=f"call:{self._name}")
         finally:
-            CURRENT.reset(token)
+            if token is not None:
+                CURRENT.reset(token)
         self._open = 1
 
     async def _whole(self, call: UserCall) -> Any:

@@ -97,7 +97,7 @@ def decide_retry(facts: RetryFacts) -> tuple[bool, str]:
 def retry_facts(run: Run, tool: Tool, failure: Failure, *, repeatable: bool, last_resort: bool = False) -> RetryFacts:
     """Collect the facts of the decision to retry; takes a token of the retry budget when a retry is possible."""
     runtime, retries = run.runtime, run.runtime.policy.retries
-    spent = run.state.tries[tool.name]
+    spent = run.state.tries.get(tool.name, 0)
     facts = RetryFacts(
         kind=failure.kind,
         attempt=spent,
@@ -135,7 +135,7 @@ def may_repeat(run: Run, tool: Tool, failed: AttemptFailed) -> bool:
     """Whether the attempt is retried, after a wait that the run keeps; if so, the decision is recorded."""
     if failed.answered:
         if failed.repeatable:
-            run.hold_back(tool.name, pause(run.runtime, run.state.tries[tool.name], failed.failure.retry_after))
+            run.hold_back(tool.name, pause(run.runtime, run.state.tries.get(tool.name, 0), failed.failure.retry_after))
         return failed.repeatable
     facts = retry_facts(run, tool, failed.failure, repeatable=failed.repeatable, last_resort=failed.last_resort)
     again, reason = decide_retry(facts)

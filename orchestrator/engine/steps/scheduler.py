@@ -105,7 +105,7 @@ class StepScheduler:
         ended = list[tuple[str, StepResult]]()
         for name, task in tuple(self.tasks.items()):
             if task.done():
-                del self.tasks[name]
+                del self.tasks[name], self._executors[name]
                 ended.append((name, task.result()))
         return ended
 
@@ -183,7 +183,7 @@ class StepScheduler:
     def _take_ended(self) -> None:
         for name, task in list(self.tasks.items()):
             if task.done():
-                del self.tasks[name]
+                del self.tasks[name], self._executors[name]
                 if not task.cancelled():
                     self._take(name, task.result(), replan=False)
 

@@ -68,8 +68,9 @@ class WaitForTurn:
         return NotStarted(why, usable_later=True)
 
     def _defer(self) -> bool:
-        self._run.deferrals[self._tool.name] += 1
-        return self._run.deferrals[self._tool.name] <= MOST_DEFERRALS
+        deferrals = self._run.deferrals
+        deferrals[self._tool.name] = count = deferrals.get(self._tool.name, 0) + 1
+        return count <= MOST_DEFERRALS
 
     async def for_room(self) -> bool:
         """Wait briefly for a tool that has as many calls as allowed; False when there is another route."""

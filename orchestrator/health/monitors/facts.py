@@ -1,7 +1,6 @@
 """The input of monitors: the latest event, every live run, the tools and their health."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -58,8 +57,8 @@ class RunFacts:
     """US dollars."""
     calls: int = 0
     """Attempts."""
-    in_flight: Counter[str] = field(default_factory=Counter[str])
-    repeated: Counter[str] = field(default_factory=Counter[str])
+    in_flight: dict[str, int] = field(default_factory=dict[str, int])
+    repeated: dict[str, int] = field(default_factory=dict[str, int])
     """Attempts by tool since a key last got its first value."""
     last_event: float = 0.0
     """Monotonic seconds."""
@@ -161,11 +160,11 @@ class RunStatistics:
             run.began, run.asked_at, run.waiting = run.began + now - run.asked_at, None, False
         if isinstance(event, CallStarted):
             run.calls += 1
-            run.in_flight[event.tool] += 1
-            run.repeated[event.tool] += 1
+            run.in_flight[event.tool] = run.in_flight.get(event.tool, 0) + 1
+            run.repeated[event.tool] = run.repeated.get(event.tool, 0) + 1
         elif isinstance(event, CallEnded):
             run.cost += event.cost
-            run.in_flight[event.tool] -= 1
+            run.in_flight[event.tool] = run.in_flight.get(event.tool, 0) - 1
             if event.kept:
                 run.repeated.clear()
         elif isinstance(event, PartEnded):

@@ -13,6 +13,7 @@ from orchestrator.core.decision import Decision
 from orchestrator.core.enums import ANSWERING, DecisionKind, Status
 from orchestrator.core.events import Decided, RunStarted
 from orchestrator.core.outcome import Call
+from orchestrator.engine.fold import apply
 from orchestrator.engine.state import RunState
 from orchestrator.store.ledger.encoding import readable_event
 from orchestrator.store.protocol import Store
@@ -119,7 +120,7 @@ def story_of(
             inputs = event.inputs
         if route is None and isinstance(event, Decided) and event.decision.kind is DecisionKind.ROUTE:
             route = _route(state, event.decision, graphs)
-        state.apply(event)
+        apply(state, event)
         describer.take(record.seq, event, state)
     story = _story(row, state, describer, inputs)
     return replace(story, route=route, children=children)

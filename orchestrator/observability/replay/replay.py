@@ -15,6 +15,7 @@ from orchestrator.core.enums import IMPASSE_KINDS, PLANNING, DecisionKind
 from orchestrator.core.errors import InputError
 from orchestrator.core.events import Decided, Event, RungAsked, RunResumed, RunWaiting
 from orchestrator.core.policy import Policy
+from orchestrator.engine.fold import apply
 from orchestrator.engine.state import RunState
 from orchestrator.graph.revision import GraphRevision
 from orchestrator.store.ledger.encoding import CLOSED, event_of
@@ -145,7 +146,7 @@ class _Replayer:
             elif isinstance(event, RunResumed) and event.question_id:
                 self.question = self.questions.get(event.question_id)
             if event is not None:
-                state.apply(event)
+                apply(state, event)
         name = self.other.name if self.other else str(state.policy.get("name", ""))
         return Replay(self.run_id, name, self.other is not None, tuple(made))
 

@@ -66,7 +66,7 @@ def _fits(context: ReplayContext, decision: Decision, data: Mapping[str, Any]) -
     return [
         *compared("failed tool", tool, failure.tool),
         *compared("class of the failure", str(facts.kind), str(failure.kind)),
-        *compared("attempt", facts.attempt, context.state.tries[tool]),
+        *compared("attempt", facts.attempt, context.state.tries.get(tool, 0)),
     ]
 
 

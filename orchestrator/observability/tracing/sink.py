@@ -4,6 +4,7 @@ import logging
 from collections.abc import Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import lru_cache
 from time import time_ns
 from weakref import WeakSet
 
@@ -42,6 +43,7 @@ KEPT = 10_000
 """Maximum number of waiting runs whose first span is kept."""
 SINKS: "WeakSet[TracingSink]" = WeakSet()
 """All sinks, so that the exit of the process can wait for their last exports."""
+_NO_SPAN = nullcontext()
 _PROPAGATOR = TraceContextTextMapPropagator()
 
 
@@ -113,10 +115,9 @@ class TracingSink:
         }
         first = span_context_of(link) if link else None
         links = [Link(first, {names.LINK: "resumes"})] if first is not None else None
-        span = self._tracer.start_span(
-            f"{names.INVOKE_WORKFLOW} {brief(goal, 100)}", attributes=attributes, links=links
-        )
-        traceparent = traceparent_of(span.get_span_context())
+        span = self._tracer.start_span(_span_name(goal), attributes=attributes, links=links)
+        context = span.get_span_context()
+        traceparent = traceparent_of(context) if context.is_valid else ""
         trace_id = trace_id_of(traceparent) if traceparent else ""
         return Opened(span, trace.set_span_in_context(span), traceparent, trace_id)
 
@@ -143,7 +144,7 @@ class TracingSink:
     def within(self, run_id: str) -> AbstractContextManager[None]:
         """Make the run's span the current one within a `with` block."""
         opened = self._runs.get(run_id)
-        return nullcontext() if opened is None else _attached(opened.context)
+        return _NO_SPAN if opened is None else _attached(opened.context)
 
     def abandon(self, run_id: str, error: BaseException) -> None:
         """Close the span of a run that stopped without an end."""
@@ -256,6 +257,12 @@ class TracingSink:
     def drain(self, seconds: float) -> None:
         """Wait briefly for heads of ledgers that are not published yet."""
         self._anchor.drain(seconds)
+
+
+@lru_cache(maxsize=1024)
+def _span_name(goal: str) -> str:
+    """The name of the span of a run."""
+    return f"{names.INVOKE_WORKFLOW} {brief(goal, 100)}"
 
 
 @contextmanager

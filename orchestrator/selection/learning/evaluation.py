@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from orchestrator.core.errors import DefinitionError, InputError
-from orchestrator.core.events import WorkJudged, from_body, to_body
+from orchestrator.core.event_records import from_body, to_body
+from orchestrator.core.events import WorkJudged
 from orchestrator.store.protocol import Store
 
 Judge = Callable[[Mapping[str, Any], Any], Any]

@@ -4,15 +4,15 @@ import json
 import logging
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any, Final, cast
 
 from orchestrator.core.errors import StoreError
-from orchestrator.core.events import Event, from_body
+from orchestrator.core.event_records import from_body
+from orchestrator.core.events import Event
 from orchestrator.store.protocol import OnProblem
 from orchestrator.store.rows import Record, RunRow
 
-from .chain import GENESIS, canonical_text
+from .chain import canonical_text
 
 CLOSED: Final = "closed"
 """The kind of the closing record."""
@@ -158,37 +158,6 @@ def _shorten(thing: object, longest: int, most: int) -> Any:
 
 
 LOG: Final = logging.getLogger("orchestrator.store")
-_LONGEST_ID: Final = 600
-
-
-def fresh_row(row: RunRow) -> RunRow:
-    """The row of a run that begins: an empty ledger, and text that any database can hold.
-
-    Raises:
-        StoreError: the run's id cannot be used.
-    """
-    texts = "".join(
-        (row.run_id, row.parent or "", row.goal, row.policy, row.trace_id, *row.labels, *row.labels.values())
-    )
-    if 0 < len(row.run_id) <= _LONGEST_ID and texts.isascii() and "\0" not in texts and not row.summary:
-        started = row.started if math.isfinite(row.started) else 0.0
-        return replace(row, started=started, head=GENESIS, count=0, ended=None, attempts=0)
-    if not 0 < len(row.run_id) <= _LONGEST_ID or plain_text(row.run_id) != row.run_id:
-        raise StoreError(f"{row.run_id[:50]!r} cannot be a run's id: give 1 to {_LONGEST_ID} characters of plain text")
-    return replace(
-        row,
-        parent=None if row.parent is None else plain_text(row.parent),
-        goal=plain_text(row.goal),
-        policy=plain_text(row.policy),
-        trace_id=plain_text(row.trace_id),
-        started=finite_time(row.started),
-        summary=json.loads(encode_body(row.summary)[0]),
-        head=GENESIS,
-        count=0,
-        ended=None,
-        labels={plain_text(name): plain_text(value) for name, value in sorted(row.labels.items())},
-        attempts=0,
-    )
 
 
 def same_run(one: RunRow, other: RunRow) -> bool:

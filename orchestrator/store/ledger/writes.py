@@ -1,14 +1,18 @@
 """Applies writes to a run: pure, the same for every store. It assigns numbers and hashes and guards the states."""
 
 import json
+import math
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import Final, Self
 
 from orchestrator.core.enums import Status
+from orchestrator.core.errors import StoreError
 from orchestrator.store.rows import RunRow
 
-from .chain import canonical_text, link_text, row_digest
-from .encoding import CLOSED, plain_text
+from .chain import GENESIS, canonical_text, link_text, row_digest
+from .encoding import CLOSED, encode_body, finite_time, plain_text
+
+_LONGEST_ID: Final = 600
 
 
 @dataclass(slots=True)
@@ -195,6 +199,36 @@ def _set_status(state: LedgerState, write: SetStatus) -> RefusedWrite | None:
     if write.status.ended:
         state.close(state.row.started if write.ended is None else write.ended)
     return None
+
+
+def fresh_row(row: RunRow) -> RunRow:
+    """The row of a run that begins: an empty ledger, and text that any database can hold.
+
+    Raises:
+        StoreError: the run's id cannot be used.
+    """
+    texts = "".join(
+        (row.run_id, row.parent or "", row.goal, row.policy, row.trace_id, *row.labels, *row.labels.values())
+    )
+    if 0 < len(row.run_id) <= _LONGEST_ID and texts.isascii() and "\0" not in texts and not row.summary:
+        started = row.started if math.isfinite(row.started) else 0.0
+        return replace(row, started=started, head=GENESIS, count=0, ended=None, attempts=0)
+    if not 0 < len(row.run_id) <= _LONGEST_ID or plain_text(row.run_id) != row.run_id:
+        raise StoreError(f"{row.run_id[:50]!r} cannot be a run's id: give 1 to {_LONGEST_ID} characters of plain text")
+    return replace(
+        row,
+        parent=None if row.parent is None else plain_text(row.parent),
+        goal=plain_text(row.goal),
+        policy=plain_text(row.policy),
+        trace_id=plain_text(row.trace_id),
+        started=finite_time(row.started),
+        summary=json.loads(encode_body(row.summary)[0]),
+        head=GENESIS,
+        count=0,
+        ended=None,
+        labels={plain_text(name): plain_text(value) for name, value in sorted(row.labels.items())},
+        attempts=0,
+    )
 
 
 def closing_text(state: LedgerState, count: int) -> str:

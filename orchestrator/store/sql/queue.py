@@ -8,7 +8,8 @@ from sqlalchemy.engine import Connection
 
 from orchestrator.core.enums import Status
 from orchestrator.store.fairness import TenantTurns, most_now, room
-from orchestrator.store.ledger.encoding import decode_body, encode_body, fresh_row
+from orchestrator.store.ledger.encoding import decode_body, encode_body
+from orchestrator.store.ledger.writes import fresh_row
 from orchestrator.store.owner import owner_died
 from orchestrator.store.rows import SLOT, ClaimedRun, RunRow, Swept
 from orchestrator.store.transport.protocol import QueueTransport

@@ -13,8 +13,8 @@ from sqlalchemy.engine import Connection
 from orchestrator.core.enums import Status
 from orchestrator.core.errors import StoreError
 from orchestrator.core.process.forks import new_lock, renew_after_fork
-from orchestrator.store.ledger.encoding import LOG, encode_body, exact, finite_time, fresh_row, report_problem, same_run
-from orchestrator.store.ledger.writes import Append, DropValues, PutValue, RefusedWrite, SetStatus, Write
+from orchestrator.store.ledger.encoding import LOG, encode_body, exact, finite_time, report_problem, same_run
+from orchestrator.store.ledger.writes import Append, DropValues, PutValue, RefusedWrite, SetStatus, Write, fresh_row
 from orchestrator.store.protocol import OnProblem, OnRefused
 from orchestrator.store.rows import RunRow
 from orchestrator.store.shutdown import OPEN

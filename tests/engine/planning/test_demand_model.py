@@ -8,7 +8,8 @@ import pytest
 
 from orchestrator import Agent, Budget, Orchestrator, Outcome, tool
 from orchestrator.agents.agent import per_token
-from orchestrator.core.events import DemandTold, from_body
+from orchestrator.core.event_records import from_body
+from orchestrator.core.events import DemandTold
 from orchestrator.observability.explain.story import read_story
 from orchestrator.selection import Constraints, DemandModel, Handbook, Selector, Skill
 from orchestrator.store import MemoryStore

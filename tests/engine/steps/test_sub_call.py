@@ -11,7 +11,8 @@ from langgraph.prebuilt import ToolNode
 
 from orchestrator import Agent, Budget, Orchestrator, Status, Unavailable
 from orchestrator.core.enums import CircuitState
-from orchestrator.core.events import PartEnded, from_body
+from orchestrator.core.event_records import from_body
+from orchestrator.core.events import PartEnded
 from orchestrator.observability.explain.story import read_story
 from orchestrator.selection import Consensus, Panel
 from orchestrator.testing import FakeClock, ScriptedChatModel
