@@ -1,5 +1,5 @@
-"""What the runs of a tree share, nested like the runs: `BudgetAccount` (money, calls, time), `CancelScope`, the questions
-and child runs that their calls wait for (`PendingWaits`); and one `StoreOutage`.
+"""What the runs of a tree share: `BudgetAccount` (money, calls, time), `CancelScope`, and the questions and child runs
+that calls wait for (`PendingWaits`), which are nested like the runs; and one `StoreOutage`.
 """
 
 import asyncio
