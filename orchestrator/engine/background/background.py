@@ -199,6 +199,9 @@ class BackgroundObservers:
         self._evaluator = evaluator
         self._notifications = notifications
 
+    def start(self) -> None:
+        self._background().start()
+
     def begun(self, run: Run) -> None:
         background = self._background()
         if background.learning.unreported or background.hub.board.held:
