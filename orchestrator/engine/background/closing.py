@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import nullcontext, suppress
 from typing import Final
 
 from orchestrator.core.errors import StoreError
-from orchestrator.core.process.loops import LoopThread
+from orchestrator.core.process.loops import LoopThread, cancelled_once
 from orchestrator.engine.lifecycle.shutdown import leave_waiting, shut_down
 from orchestrator.engine.runtime import Runtime
 from orchestrator.escalation import NotificationSink
@@ -29,20 +30,38 @@ async def close_all(
 ) -> None:
     """Shut down the runs and the background work, and close the sinks and the store.
 
-    `blocked` is the event loop whose thread is blocked by this call, if there is one.
+    `blocked` is the event loop whose thread is blocked by this call, if there is one. A cancellation ends what is
+    waited for, and the rest is closed still.
     """
-    await shut_down(runtime, blocked)
-    await sync_calls.also(lambda: leave_waiting(runtime))
-    await leave_waiting(runtime)
-    await notifications.drain()
-    await evaluator.drain(JUDGED_WITHIN)
-    await background.stop()
-    await runtime.threads.run(lambda: _close_parts(runtime))
+    parts: tuple[Callable[[], Awaitable[object]], ...] = (
+        lambda: shut_down(runtime, blocked),
+        lambda: sync_calls.also(lambda: leave_waiting(runtime)),
+        lambda: leave_waiting(runtime),
+        notifications.drain,
+        lambda: evaluator.drain(JUDGED_WITHIN),
+        background.stop,
+        lambda: runtime.threads.run(lambda: _close_parts(runtime)),
+    )
+    cancelled = await _each(parts)
     if sync_calls.is_here:
         sync_calls.end()
     else:
         await runtime.threads.run(sync_calls.end)
     runtime.threads.end_idle()
+    if cancelled is not None:
+        raise cancelled
+
+
+async def _each(parts: Iterable[Callable[[], Awaitable[object]]]) -> asyncio.CancelledError | None:
+    """Await one after another; a cancellation ends one of them, not those after it. Returns the cancellation."""
+    cancelled: asyncio.CancelledError | None = None
+    for part in parts:
+        with cancelled_once() if cancelled is not None else nullcontext():
+            try:
+                await part()
+            except asyncio.CancelledError as error:
+                cancelled = error
+    return cancelled
 
 
 def _close_parts(runtime: Runtime) -> None:

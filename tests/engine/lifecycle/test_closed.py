@@ -1,6 +1,7 @@
 """A closed orchestrator: what would begin, continue or judge a run raises one error; plans and records can be read."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -77,3 +78,30 @@ async def test_what_was_made_before_the_end_is_refused_after_it() -> None:
     for call in (lambda: graph.ainvoke({"number": 1}), lambda: as_tool.ainvoke({"number": 1}), lambda: anext(stream)):
         with pytest.raises(InputError, match="orchestrator is closed"):
             await call()
+
+
+@pytest.mark.parametrize("store", [None, "runs.db"])
+async def test_a_closing_that_is_cancelled_closes_the_rest(store: str | None, tmp_path: Path) -> None:
+    begun = asyncio.Event()
+
+    @tool(gives="sent", effect="write", compensate=lambda output: None)
+    async def send(number: int) -> int:
+        begun.set()
+        await asyncio.sleep(0.5)
+        return number
+
+    before, threads = asyncio.all_tasks(), set(threading.enumerate())
+    orc = Orchestrator([send], store=tmp_path / store if store else None)
+    run = asyncio.create_task(orc.run("sent", {"number": 1}))
+    await begun.wait()
+    closing = asyncio.create_task(orc.aclose())
+    await asyncio.sleep(0.02)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    await asyncio.gather(run, return_exceptions=True)
+    assert asyncio.all_tasks() == before
+    left = [thread for thread in threading.enumerate() if thread not in threads and "heartbeat" in thread.name]
+    for thread in left:
+        thread.join(10)
+    assert not any(thread.is_alive() for thread in left)
