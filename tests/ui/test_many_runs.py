@@ -90,11 +90,10 @@ def test_a_page_reads_the_store_a_few_times_however_many_runs_it_shows(
     in_thread(world(where)).orc.close()
     in_thread(varied(open_store(where))).store.close()
     store, reads = open_store(where), [0]
-    watched: object = store
     read = SqlReads._read  # pyright: ignore[reportPrivateUsage]
 
     def counted(self: SqlReads, query: Any) -> Any:
-        reads[0] += self is watched  # a thread of another test may still read another store
+        reads[0] += id(self) == id(store)  # a thread of another test may still read another store
         return read(self, query)
 
     monkeypatch.setattr(SqlReads, "_read", counted)
