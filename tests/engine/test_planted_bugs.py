@@ -115,7 +115,7 @@ def what_is_used_is_undone_too(patch: pytest.MonkeyPatch) -> None:
 
 
 def ensure_is_ignored(patch: pytest.MonkeyPatch) -> None:
-    async def fine(ensure: Any, output: Any) -> None:
+    async def fine(*_: Any) -> None:
         return
 
     patch.setattr(outputs, "ensured", fine)

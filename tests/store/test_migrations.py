@@ -3,6 +3,8 @@
 import json
 import os
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +30,20 @@ DATA = Path(__file__).parent / "schema_1.json"
 """What a program of version 0.1 wrote: an ended run, one that waits, claims, seals, a graph, health, a document."""
 
 
+@contextmanager
+def written(where: str) -> Generator[Connection]:
+    """A transaction of another program, which closes its connection."""
+    engine = create_engine(database_url(where))
+    try:
+        with engine.begin() as connection:
+            yield connection
+    finally:
+        engine.dispose()
+
+
 def old_store(where: str) -> None:
     """Make a store as version 0.1 did."""
-    engine = create_engine(database_url(where))
-    with engine.begin() as connection:
+    with written(where) as connection:
         for statement in OLD.read_text().split(";"):
             if statement.strip():
                 connection.execute(text(statement))
@@ -39,7 +51,6 @@ def old_store(where: str) -> None:
             for row in rows:
                 names = ", ".join(row)
                 connection.execute(text(f"INSERT INTO {table} ({names}) VALUES (:{', :'.join(row)})"), row)
-    engine.dispose()
 
 
 def differences(engine: Engine) -> list[Any]:
@@ -153,7 +164,7 @@ def test_a_store_that_live_processes_use_is_not_moved_but_by_force(tmp_path: Pat
     where = str(tmp_path / "runs.db")
     old_store(where)
     here = owner_name()
-    with create_engine(database_url(where)).begin() as connection:
+    with written(where) as connection:
         claim = text("UPDATE orchestrator_claims SET owner = :owner, expires = :expires")
         connection.execute(claim, {"owner": here, "expires": time.time() + 0.6})
     process = f"1 process \\(process {os.getpid()} on .*--wait SECONDS.*--force"
@@ -164,7 +175,7 @@ def test_a_store_that_live_processes_use_is_not_moved_but_by_force(tmp_path: Pat
 
     forced = str(tmp_path / "forced.db")
     old_store(forced)
-    with create_engine(database_url(forced)).begin() as connection:
+    with written(forced) as connection:
         connection.execute(claim, {"owner": here, "expires": time.time() + 1_000})
     assert maintenance.migrate(forced, force=True).before == 1
 
@@ -173,7 +184,7 @@ def test_the_lease_of_a_process_that_is_gone_holds_up_no_migration(tmp_path: Pat
     where = str(tmp_path / "runs.db")
     old_store(where)
     machine, _, started, rest = owner_name().split("|")
-    with create_engine(database_url(where)).begin() as connection:
+    with written(where) as connection:
         claim = text("UPDATE orchestrator_claims SET owner = :owner, expires = :expires")
         dead = "|".join((machine, "999999999", started, rest))
         connection.execute(claim, {"owner": dead, "expires": time.time() + 1_000})

@@ -41,7 +41,7 @@ async def said(client: Client, tool: str) -> Any:
 
 
 async def until(condition: Any) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):  # a server is a new process, which starts slowly on a busy machine
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
