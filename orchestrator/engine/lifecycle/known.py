@@ -112,7 +112,8 @@ async def known_to_store(
     if row.status is not Status.RUNNING:
         outcome, digest_then, wanted = await runtime.threads.run(lambda: recorded_run(runtime, run_id))
         check_same(run_id, wanted, goal, digest_then, inputs_digest)
-        return outcome
+        if outcome.status is not Status.RUNNING:  # else it was answered after its row was read
+            return outcome
     run = await recover(runtime, run_id, parent=parent, parent_call=parent_call)
     if run is None:
         raise NotYet

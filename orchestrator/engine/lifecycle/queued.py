@@ -145,7 +145,9 @@ async def wait(runtime: Runtime, run_id: str, *, ended: bool = False) -> Outcome
                 continue
         row = await row_of(runtime, run_id)
         if row.status.ended or (row.status is Status.WAITING and not ended):
-            return await outcome_on_record(runtime, run_id)
+            outcome = await outcome_on_record(runtime, run_id)
+            if outcome.status is not Status.RUNNING:  # else it was answered after its row was read
+                return outcome
         if row.status is Status.QUEUED and row.wake is None:
             raise set_aside(row)
         await runtime.clock.sleep(RUN_POLL_SECONDS[min(poll, len(RUN_POLL_SECONDS) - 1)])

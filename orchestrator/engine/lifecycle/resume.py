@@ -182,7 +182,8 @@ async def _resume_recorded(
     waits = row.status is Status.WAITING and answer is None
     if row.status.ended or (waits and not await _due(runtime, run_id) and not await _may_look_again(runtime, run_id)):
         outcome = await outcome_on_record(runtime, run_id)
-        return outcome
+        if outcome.status is not Status.RUNNING:  # else it was answered after its row was read
+            return outcome
     run = await recover(runtime, run_id, to_stop=row.status is Status.WAITING and is_refusal(answer))
     if run is None:
         raise DrivenElsewhere(run_id)

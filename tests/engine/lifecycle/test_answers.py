@@ -101,6 +101,41 @@ async def test_a_run_that_another_process_drives_is_joined_and_takes_only_answer
         assert (await second.resume("r", 7)).value == 7
 
 
+@pytest.mark.parametrize("how", ["run", "resume", "wait"])
+async def test_nobody_is_given_a_run_that_was_answered_while_it_was_looked_up(
+    how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its row says that it waits; its records, which are read next, that it continues."""
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def work(n: int, ctx: RunContext) -> int:
+        found = int(await ctx.wait("How many?", int))
+        begun.set()
+        await go_on.wait()
+        return found
+
+    tools = [Tool(work, gives="number")]
+    first, second = (Orchestrator(tools, store=tmp_path / "runs.db") for _ in range(2))
+    async with first, second, asyncio.timeout(30):
+        await first.run("number", {"n": 1}, run_id="r")
+        waiting = second.store.run("r")
+        answering = asyncio.create_task(first.resume("r", 7))
+        await begun.wait()
+        await asyncio.to_thread(first.store.flush)
+        look, seen = second.store.run, [waiting]
+        monkeypatch.setattr(second.store, "run", lambda run_id: seen.pop() if seen else look(run_id))
+        calls = {
+            "run": lambda: second.run("number", {"n": 1}, run_id="r"),
+            "resume": lambda: second.resume("r"),
+            "wait": lambda: second.wait("r"),
+        }
+        asked = asyncio.create_task(calls[how]())
+        await asyncio.sleep(0.1)
+        go_on.set()
+        assert ((await asked).value, (await answering).value) == (7, 7)
+        assert not seen
+
+
 async def test_a_run_that_another_process_answered_is_looked_up_there(tmp_path: Path) -> None:
     tools = [Tool(asks, gives="number"), Tool(all_of, gives="all")]
     first, second = (Orchestrator(tools, store=tmp_path / "runs.db") for _ in range(2))
