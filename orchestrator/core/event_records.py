@@ -1,6 +1,7 @@
 """Events as the plain data of records, and back."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from functools import cache
 from typing import Any, Final
 
@@ -90,3 +91,9 @@ def from_body(kind: str, run_id: str, at: float, body: Mapping[str, Any]) -> Eve
     """The event that `to_body` wrote. Raises `KeyError` for a kind that is not known."""
     event: Event = _adapter(kind).validate_python({**body, "run_id": run_id, "at": at})
     return event
+
+
+def unknown_fields(kind: str, body: Mapping[str, Any]) -> list[str]:
+    """Fields of a record that its event does not have in this version, sorted; empty for an unknown kind."""
+    event = EVENTS.get(kind)
+    return [] if event is None else sorted(body.keys() - {each.name for each in fields(event)})

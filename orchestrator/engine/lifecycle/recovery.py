@@ -6,6 +6,7 @@ from typing import Any
 
 from orchestrator.core.enums import NOT_DONE, DecisionKind, Effect, FailureKind, Status
 from orchestrator.core.errors import InputError
+from orchestrator.core.event_records import unknown_fields
 from orchestrator.core.events import CallEnded, EffectUndone, RunResumed, ToolExcluded, ValuesExpired
 from orchestrator.core.failure import Failure
 from orchestrator.core.goal import Goal
@@ -228,6 +229,19 @@ def fold(run_id: str, records: list[Record]) -> RunState:
     return state
 
 
+def check_known_fields(run_id: str, records: list[Record]) -> None:
+    """Raises `UnreadableRecords` for a record with a field that this version does not know: the run can be shown, but
+    the field may say how the run is to be continued, such as how the ids of its child runs are made.
+    """
+    for record in records:
+        unknown = unknown_fields(record.kind, record.body)
+        if unknown:
+            raise UnreadableRecords(
+                f"Record {record.seq} of the run {run_id!r} ({record.kind}) has fields that this version does not know "
+                f"({', '.join(unknown)}): continue the run with the version that wrote it."
+            )
+
+
 def recorded_outcome(runtime: Runtime, run_id: str) -> tuple[Outcome[Any], str]:
     """The outcome of a run and the digest of its inputs, from its records. Its values may have been deleted.
 
@@ -310,6 +324,7 @@ async def recover(
         raise await runtime.threads.run(partial(_not_begun, runtime, run_id, token))
     try:
         state = fold(run_id, records)
+        check_known_fields(run_id, records)
     except UnreadableRecords:
         await runtime.threads.run(lambda: runtime.store.release(run_id, token))
         raise

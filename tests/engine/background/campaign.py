@@ -1,6 +1,7 @@
 """A campaign: workers that are killed, stopped and cut off at random while orders go through them."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -9,6 +10,7 @@ import signal
 import threading
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from typing import Any, Final
@@ -29,6 +31,8 @@ from .shop import EFFECTS, Bank, refused, tools, work
 
 DISTURBANCES: Final = {"kill": 55, "stop": 20, "restart": 8, "reset": 6, "cut": 5, "hole": 6}
 """Weights of what happens to the workers and the database."""
+FORKS: Final = {"fork": 40, "stop": 40, "kill": 20}
+"""Weights of what happens to the processes alone."""
 IN_FLIGHT: Final = 60
 """Orders that are submitted and not ended, at most."""
 PROGRESS_SECONDS: Final = 20.0
@@ -65,10 +69,20 @@ class Report:
 class Campaign:
     """Orders, workers and what happens to them, all drawn from one seed."""
 
-    def __init__(self, server: Server, log: str, *, workers: int = 4, seed: int = 1, queue: str = "") -> None:
+    def __init__(
+        self,
+        server: Server,
+        log: str,
+        *,
+        workers: int = 4,
+        seed: int = 1,
+        queue: str = "",
+        weights: Mapping[str, int] = DISTURBANCES,
+    ) -> None:
         self.server, self.bank, self.proxy = server, Bank(), Proxy(server.folder)
         self.report = Report()
         self._draw = random.Random(seed)
+        self._weights = weights
         self._log = log
         self._submitted = 0
         self._direct = server.url + queue.replace("?", "&")
@@ -125,7 +139,7 @@ class Campaign:
         for process in self._workers:
             process.join(30)
             # One that has just been started may not have its handler of SIGTERM yet.
-            if process.exitcode not in (0, -signal.SIGTERM):
+            if process.exitcode not in (0, -signal.SIGTERM, -signal.SIGUSR1):
                 self.report.problems.append(f"a worker ended with {process.exitcode}")
 
     async def _drive(self, orders: int, disturbances: int, pause: float, deadline: float) -> None:
@@ -178,11 +192,12 @@ class Campaign:
         """A worker that ended by itself is a problem; another one takes its place, as a supervisor would see to."""
         for place, process in enumerate(self._workers):
             if process.exitcode is not None:
-                self.report.problems.append(f"a worker ended with {process.exitcode}")
+                if process.exitcode != -signal.SIGUSR1:  # which ends one that has just been started
+                    self.report.problems.append(f"a worker ended with {process.exitcode}")
                 self._workers[place] = self._start()
 
     def _disturb(self) -> None:
-        what = self._draw.choices(list(DISTURBANCES), list(DISTURBANCES.values()))[0]
+        what = self._draw.choices(list(self._weights), list(self._weights.values()))[0]
         self.report.disturbed[what] += 1
         place = self._draw.randrange(len(self._workers))
         pid = self._workers[place].pid
@@ -197,6 +212,9 @@ class Campaign:
             case "stop":
                 os.kill(pid, signal.SIGSTOP)
                 self._stopped.setdefault(pid, time.monotonic() + self._draw.uniform(1.2, 3.0))
+            case "fork":
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGUSR1)
             case "restart":
                 self.server.restart()
                 self._back_at = time.monotonic()

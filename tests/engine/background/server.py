@@ -32,6 +32,14 @@ class Server:
         """The store's URL by its socket, with nothing between."""
         return f"postgresql://postgres@/postgres?host={self.folder}"
 
+    def clear(self) -> None:
+        """Delete all tables."""
+        import psycopg
+
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute("DROP SCHEMA public CASCADE")
+            connection.execute("CREATE SCHEMA public")
+
     def restart(self) -> None:
         """Stop without a checkpoint and without goodbyes, then start and recover."""
         for mode in ("restart", "start", "start", "start"):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from .campaign import Campaign
+from .campaign import FORKS, Campaign
 from .server import Server
 
 
@@ -26,6 +26,22 @@ def test_a_short_campaign(server: Server, tmp_path: Path) -> None:
     assert not report.problems, report.problems
     assert sum(report.ended.values()) == 15
     print(report)
+
+
+@pytest.mark.campaign
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_forks_and_stops_over_trees(server: Server, tmp_path: Path, seed: int) -> None:
+    """Orders with children, questions and compensations; workers fork, are stopped past their lease, and killed."""
+    server.clear()
+    campaign = Campaign(server, str(tmp_path / "workers.log"), workers=3, seed=seed, weights=FORKS)
+    try:
+        report = campaign.run(orders=50, disturbances=20, pause=1.0, limit=300)
+    finally:
+        campaign.close()
+    print(report)
+    assert not report.problems, report.problems
+    assert sum(report.ended.values()) == 50
 
 
 @pytest.mark.campaign

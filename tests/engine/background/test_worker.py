@@ -316,6 +316,27 @@ async def test_records_of_a_newer_version_are_left_to_its_workers(
             older.outcome("r")
 
 
+async def test_a_record_with_a_field_of_a_newer_version_is_shown_and_not_continued(tmp_path: Path) -> None:
+    slow, begun = endless()
+    where = tmp_path / "runs.db"
+    async with Orchestrator([slow], store=where) as newer:
+        await newer.submit("w", run_id="r")
+        await begun.wait()
+    store = SqlStore(where)
+    started = store.records("r")[0]
+    store.append("r", started.kind, {**started.body, "child_ids_of_tomorrow": 3}, time.time())
+    store.close()
+    async with Orchestrator([Tool(lambda: 2, name="slow", gives="w")], store=where) as older:
+        await older._background._stop_working()  # pyright: ignore[reportPrivateUsage]
+        older.store.queue.sweep(5)
+        assert await older.worker().until_idle() == 0
+        row = older.store.run("r")
+        assert row is not None
+        assert row.status is Status.QUEUED
+        assert "has fields that this version does not know (child_ids_of_tomorrow)" in row.summary["left"]
+        assert older.outcome("r").run_id == "r"
+
+
 @pytest.mark.parametrize(
     "answer", ["not json", "[]", '"x"', '{"answer": {"a": 1}}', '{"question": "none", "answer": true}']
 )
