@@ -124,7 +124,7 @@ def test_every_extra_of_the_distribution_is_known_with_its_modules() -> None:
 
 
 def test_a_name_that_needs_an_extra_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "langchain", None)
+    monkeypatch.setitem(sys.modules, "langchain.agents.middleware", None)
     monkeypatch.delitem(sys.modules, "orchestrator.integrations.langchain.middleware", raising=False)
     with pytest.raises(ModuleNotFoundError, match=r"HealingMiddleware needs langchain, .* extra 'llm'"):
         import_part("orchestrator.integrations.langchain.middleware", "HealingMiddleware")

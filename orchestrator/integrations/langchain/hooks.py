@@ -78,7 +78,8 @@ class Hooks:
 
         if self._asking.needs_record(request):
             self._asking.take_on(request, work(self._healer.shown(root, task_of(request))))
-        self._asking.isolate(request, key_of(call))
+        if self._close:  # an agent runs each call in a task of its own
+            self._asking.isolate(request, key_of(call))
         while True:
             reply = work(self._healer.heal(call, root, labels, is_last=self._is_last(execution)))
             if call.interrupted is not None:
@@ -108,7 +109,8 @@ class Hooks:
         home = self._healer.sessions.loop_of(root)
         if self._asking.needs_record(request):
             self._asking.take_on(request, await in_home(self._healer.shown(root, task_of(request)), home))
-        self._asking.isolate(request, key_of(call))
+        if self._close:  # an agent runs each call in a task of its own
+            self._asking.isolate(request, key_of(call))
         while True:
             reply = await in_home(self._healer.heal(call, root, labels, is_last=self._is_last(execution)), home)
             if call.interrupted is not None:

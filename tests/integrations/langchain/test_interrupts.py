@@ -192,3 +192,15 @@ def test_the_original_gives_the_same_answers_where_it_asks_in_order() -> None:
             state = graph.invoke(Command(resume=f"re:{state['__interrupt__'][0].value}"), CONFIG)
         found.append(answers(state))
     assert found[0] == found[1] == {"a": "re:a0", "b": "re:b0"}
+
+
+async def test_the_calls_of_an_agent_interrupt_each_for_itself_and_are_answered_together() -> None:
+    made: Counter[str] = Counter()
+    middleware = HealingMiddleware(policy=FAST)
+    model = ScriptedChatModel([asked(("a", {}), ("b", {})), "done"])
+    agent: Any = create_agent(model, asking(made, "a", "b"), middleware=[middleware], checkpointer=InMemorySaver())
+    state = await agent.ainvoke({"messages": [("user", "hi")]}, CONFIG)
+    shown = {each.value: each.id for each in state["__interrupt__"]}
+    assert set(shown) == {"a0", "b0"}
+    state = await agent.ainvoke(Command(resume={id_: f"re:{value}" for value, id_ in shown.items()}), CONFIG)
+    assert answers(state) == {"a": "re:a0", "b": "re:b0"}
