@@ -13,6 +13,8 @@ from .evidence import LatencyBuckets, Mean, SuccessCounts
 from .pressure import Pressure
 from .status import Target, ToolHealth, seconds
 
+MIN_WAIT = 1e-3
+"""Seconds; a shorter wait is none: plans and admission must agree on that."""
 GRAINS = 20
 """Evidence decays in steps of a twentieth of its half-life, so that prices are constant within a step."""
 KEPT_READINGS = 8
@@ -249,7 +251,8 @@ class Entry:
 
     def wait(self, now: float) -> float:
         """Seconds until the server accepts calls again."""
-        return max(0.0, self.pressure.wait_until - now)
+        left = self.pressure.wait_until - now
+        return left if left >= MIN_WAIT else 0.0
 
     def probe_wait(self, now: float) -> float | None:
         """Seconds until an open circuit may be probed; 0 when it may, `None` for one opened by hand."""

@@ -4,7 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.core.enums import FailureKind
+from orchestrator.core.policy import Policy
+from orchestrator.health import HealthRegistry
 from orchestrator.health.pressure import FULL, Pressure
+from tests.health.clocks import StillClock
 
 
 def test_nothing_presses_at_first() -> None:
@@ -58,3 +62,13 @@ def test_pressure_stays_in_its_bounds_and_survives_a_restart(
     assert 1 <= pressure.value(later) <= 17
     back = Pressure.from_json(pressure.to_json(later), later)
     assert back.value(later) == pytest.approx(pressure.value(later))
+
+
+def test_what_is_left_of_a_wait_after_rounding_is_no_wait() -> None:
+    clock = StillClock()
+    health = HealthRegistry(Policy(), clock)
+    clock.now = 3.3
+    health.record("api", False, FailureKind.TRANSIENT, 0.1, retry_after=20, rate_limited=True)
+    clock.now = 23.299999999999997
+    assert health.wait("api") == 0
+    assert health.admit("api", "run").ok, "a plan that waits no longer must be able to call"
