@@ -89,7 +89,7 @@ def changing(seed: int, *, keys: int = 6, tools: int = 6) -> Iterator[tuple[Worl
                 yield world, planner, later
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(st.integers(0, 10**9))
 def test_the_same_decisions_as_a_planner_that_starts_anew(seed: int) -> None:
     for world, planner, problem in changing(seed):

@@ -25,9 +25,11 @@ BOTH = pytest.mark.parametrize(
 
 
 @asynccontextmanager
-async def connected(folder: Path, server: str = LEGACY, **options: Any) -> AsyncGenerator[tuple[Client, Gateway]]:
+async def connected(
+    folder: Path, server: str = LEGACY, rules: dict[str, Any] | None = None, **options: Any
+) -> AsyncGenerator[tuple[Client, Gateway]]:
     entry = {"command": sys.executable, "args": [server, str(folder)]}
-    config = GatewayConfig.model_validate({"servers": {"s": entry}, "rules": {"timeout": 10.0}})
+    config = GatewayConfig.model_validate({"servers": {"s": entry}, "rules": {"timeout": 10.0, **(rules or {})}})
     orc = Orchestrator()
     gateway = Gateway(config, orc)
     async with orc, gateway, Client(gateway.server, **options) as client:
@@ -170,13 +172,27 @@ async def test_a_subscription_outlives_the_session_of_its_server(tmp_path: Path)
 
 
 @pytest.mark.parametrize("mode", ["legacy", "auto"])
-async def test_a_client_that_cancels_its_call_cancels_that_of_the_server(tmp_path: Path, mode: Any) -> None:
-    async with connected(tmp_path, mode=mode) as (client, _):
+async def test_a_client_that_cancels_its_call_cancels_a_read_of_the_server(tmp_path: Path, mode: Any) -> None:
+    rules = {"timeout": 1000.0, "effects": {"slow": "read"}}  # so that no time-out cancels it
+    async with connected(tmp_path, rules=rules, mode=mode) as (client, gateway):
         call = asyncio.create_task(client.call_tool("slow", {}))
         await until(lambda: "slow began" in noted(tmp_path))
         call.cancel()
         await asyncio.gather(call, return_exceptions=True)
         await until(lambda: "slow cancelled" in noted(tmp_path))
+        await until(lambda: gateway.orc.store.runs(parent=None)[0].status.ended)
+
+
+async def test_a_write_of_the_server_may_end_when_the_client_cancels_its_call(tmp_path: Path) -> None:
+    async with connected(tmp_path, rules={"timeout": 1.0}, mode="legacy") as (client, gateway):
+        call = asyncio.create_task(client.call_tool("slow", {}))
+        await until(lambda: "slow began" in noted(tmp_path))
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+        await asyncio.sleep(0.1)
+        assert "slow cancelled" not in noted(tmp_path)
+        await until(lambda: gateway.orc.store.runs(parent=None)[0].status.ended)
+        assert "slow cancelled" in noted(tmp_path)  # by its time-out
 
 
 @pytest.mark.parametrize("mode", ["legacy", "auto"])
