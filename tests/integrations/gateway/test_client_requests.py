@@ -104,7 +104,7 @@ async def test_log_messages_reach_the_client_from_the_level_on_that_it_set(tmp_p
 
     for server in (LEGACY, MODERN):
         heard.clear()
-        options = {"log_level": "info"} if mode == "auto" else {}
+        options: dict[str, Any] = {"log_level": "info"} if mode == "auto" else {}
         async with connected(tmp_path, server, mode=mode, logging_callback=log, **options) as (client, _):
             if mode == "legacy":
                 level = types.SetLevelRequest(params=types.SetLevelRequestParams(level="info"))
