@@ -8,7 +8,7 @@ import tracemalloc
 from collections import defaultdict, deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from langchain_core.messages import AIMessage, BaseMessage
@@ -245,3 +245,14 @@ async def test_an_ended_run_in_memory_keeps_no_inputs() -> None:
         kept, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
     assert kept < 3_000_000
+
+
+async def test_a_value_outside_of_its_limits_is_told_by_its_type_and_limit() -> None:
+    async def double(n: Annotated[int, Field(gt=3)]) -> Annotated[int, Field(lt=10)]:
+        return 2 * n
+
+    async with Orchestrator([Tool(double, gives="doubled")]) as orc:
+        with pytest.raises(InputError, match="n is no int: Input should be greater than 3"):
+            await orc.run("doubled", {"n": 1})
+        outcome = await orc.run("doubled", {"n": 6})
+        assert outcome.failures[0].message == "doubled is no int: Input should be less than 10"

@@ -259,11 +259,11 @@ def validate(key: str, annotation: Any, value: Any) -> Any:
     if lazy in LAZY:
         if _is_instance(value, lazy):
             return value  # validated as it is read, pydantic would pass on an iterator that can be read only once
-        raise InvalidOutput(f"{key} is no {type_name(annotation)}: it cannot be iterated over")
+        raise InvalidOutput(f"{key} is no {type_name(base_type(annotation))}: it cannot be iterated over")
     try:
         return adapter(annotation).validate_python(value)
     except ValidationError as error:
-        raise InvalidOutput(f"{key} is no {type_name(annotation)}: {explain(error)}") from None
+        raise InvalidOutput(f"{key} is no {type_name(base_type(annotation))}: {explain(error)}") from None
 
 
 def explain(error: ValidationError) -> str:
