@@ -259,7 +259,7 @@ class McpServer:
             "classify": reported_kind,
         }
         reconcile = reconcile_of(known.annotations, trusted=trusted)
-        if reconcile is not None:
+        if reconcile is not None and options.get("effect", defaults["effect"]) != Effect.READ:
             defaults["reconcile"] = reconcile
         merged: ToolOptions = {**defaults, **options, "needs": needs}
         return Tool(remote_call(self.connection, terms), **merged)

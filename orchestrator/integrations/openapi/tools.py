@@ -124,7 +124,8 @@ def _tool(
         return await call_operation(api, operation, ctx, inputs, key)
 
     defaults: ToolOptions = {"description": operation.description, "effect": effect, "timeout": api.timeout + 5}
-    if method in REPEATABLE or (keyed is not None and effect is Effect.WRITE):
+    writes = options.get("effect", effect) != Effect.READ
+    if writes and (method in REPEATABLE or (keyed is not None and effect is Effect.WRITE)):
         defaults["reconcile"] = _send_again
     mapping = {p: needs[p] for p in takes}
     merged: ToolOptions = {**defaults, "needs": mapping, **options}

@@ -15,7 +15,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import BaseModel
 
 server = MCPServer("shop")
-READS = types.ToolAnnotations(read_only_hint=True)
+READS = types.ToolAnnotations(read_only_hint=True, idempotent_hint=True)
 WRITES = types.ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=True)
 DESTROYS = types.ToolAnnotations(read_only_hint=False, destructive_hint=True)
 

@@ -111,6 +111,10 @@ async def test_a_trusted_server_says_what_a_tool_does_and_an_untrusted_one_does_
         return [server.tool(name, gives=name + "s", needs=["parcel"]).effect for name in ("weigh", "book", "burn")]
 
     assert effects(open_shop) == [Effect.READ, Effect.WRITE, Effect.IRREVERSIBLE]
+    for effect in Effect:  # the user's word counts: a read has nothing to settle, a write of an idempotent tool has
+        (told,) = open_shop.tools(["book"], effects={"book": effect})
+        assert (told.effect, told.reconcile is None) == (effect, effect is Effect.READ)
+        assert open_shop.tool("weigh", gives="grams", effect=effect).effect is effect
     async with over_stdio(one_log, trust=False) as stranger:
         assert effects(stranger) == [Effect.WRITE] * 3
         assert stranger.tool("weigh", gives="grams", needs=["parcel"], effect="read").effect is Effect.READ

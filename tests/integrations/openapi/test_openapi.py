@@ -135,6 +135,8 @@ def test_methods_become_effects_and_schemas_types(world: World) -> None:
     assert tools["getPet"].parameter_types == {"petId": int, "fields": list[str]}
     assert issubclass(tools["getPet"].gives["getPet"], BaseModel)
     assert (tools["putPet"].reconcile is None, tools["addPet"].reconcile is None) == (False, True)
+    for told in tools_from_openapi(SPEC, base_url=world.url, effects=dict.fromkeys(tools, "read")):
+        assert (str(told.effect), told.reconcile) == ("read", None)
 
 
 async def test_a_call_sends_what_the_description_says(world: World) -> None:
