@@ -20,7 +20,8 @@ from orchestrator.observability.tracing import content
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
-settings.register_profile("suite", deadline=None)  # a machine under load is slow, and no fault of what is tested
+settings.register_profile("suite", deadline=None, max_examples=50)  # a slow machine is no fault of what is tested
+settings.register_profile("thorough", deadline=None, max_examples=1000)  # pytest --hypothesis-profile=thorough
 settings.load_profile("suite")
 
 
