@@ -61,10 +61,10 @@ class SharedResult(Generic[T]):
             waiting, self._waiting = self._waiting, ()
         here = threading.get_ident()
         for loop, thread, ended in waiting:
-            if thread == here:
-                _end(ended)
-            else:
-                with contextlib.suppress(RuntimeError):  # the event loop is closed, and nobody waits there any more
+            with contextlib.suppress(RuntimeError):  # the event loop is closed, and nobody waits there any more
+                if thread == here:
+                    _end(ended)
+                else:
                     loop.call_soon_threadsafe(_end, ended)
 
 
