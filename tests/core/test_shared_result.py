@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from typing import Any, cast
 
 import pytest
 
@@ -40,5 +41,6 @@ def test_an_event_loop_that_was_closed_under_its_waiter_does_not_keep_the_result
         return await waiting
 
     assert asyncio.run(asyncio.wait_for(settle(), 10)) == 7
-    left.get_coro().close()  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess]
-    left._log_destroy_pending = False  # pyright: ignore[reportAttributeAccessIssue]
+    coroutine: Any = left.get_coro()
+    coroutine.close()
+    cast("Any", left)._log_destroy_pending = False
