@@ -7,8 +7,9 @@ data only: the run's id, its phase and the values of the graph's keys. The live 
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import Future
+from functools import cache
 from itertools import count
 from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 
@@ -40,14 +41,42 @@ from .run import Run
 if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph
 
-GRACE_SECONDS: Final = 5.0
-"""How long a run may be between two steps of a graph without a thread, before its caller is taken to have left."""
+INVOCATION: Final = "__orchestrator_invocation"
+"""Where the configuration of a graph's nodes has the `Invocation`; LangGraph keeps such names out of checkpoints."""
 BEGIN: Final = "begin"
 """Name of the first node, which starts one run per invocation."""
 Begin = Callable[[Mapping[str, Any]], Awaitable[Run]]
 """Starts a run with the inputs of an invocation."""
 Find = Callable[[str], Awaitable[Run | Outcome[Any]]]
 """Finds the run with an id, or its outcome if it has ended."""
+
+
+class Invocation:
+    """One invocation of a compiled graph. Its caller has left where it is over before its run, which no thread can
+    continue, has ended: a stream that is closed between two steps, an error of the graph.
+    """
+
+    def __init__(self) -> None:
+        self.run: Run | None = None
+        """The run, where the graph is on no thread."""
+
+    def within(self, config: Any) -> dict[str, Any]:
+        """The configuration of the invocation's nodes."""
+        given: dict[str, Any] = dict(config or {})
+        return {**given, "configurable": {**(given.get("configurable") or {}), INVOCATION: self}}
+
+    def over(self) -> None:
+        """Cancel the run, unless it has ended; from any thread."""
+        if self.run is not None and self.run.state.status is Status.RUNNING:
+            with contextlib.suppress(RuntimeError):  # its event loop is closed: it stays as it stands
+                self.run.loop.call_soon_threadsafe(_cancel, self.run)
+
+
+def _cancel(run: Run) -> None:
+    if run.task is None and run.phase is None and run.state.status is Status.RUNNING and not run.fenced:
+        run.scope.cancel("its caller left")
+        start(run, Phase.ESCALATE)
+        dismiss(run)
 
 
 class Nodes:
@@ -61,6 +90,9 @@ class Nodes:
     async def begin(self, state: Mapping[str, Any]) -> dict[str, Any]:
         """Begin a run with what this invocation gave."""
         run = await self._begin(state)
+        invocation: Invocation | None = _configured(INVOCATION) or None
+        if invocation is not None and not run.named:
+            invocation.run = run
         return {"run_id": run.state.run_id, "phase": str(Phase.PLAN), "asked": ""}
 
     async def node(self, phase: Phase, state: Mapping[str, Any]) -> dict[str, Any]:
@@ -112,8 +144,6 @@ class Nodes:
         finally:
             leave()
             left.set_result(None)
-            if not run.named:
-                _watch(run)
         if following is Phase.END:
             return self._over(_finished(run))
         return {"phase": str(following), "asked": ""}
@@ -130,23 +160,6 @@ async def _made_ours(run: Run) -> None:
     await settle_lost(run)
     if run.loop is not asyncio.get_running_loop():
         run.rebind()
-
-
-def _watch(run: Run) -> None:
-    """Cancel a run that no thread can continue, unless its graph goes on with it."""
-    node = run.node
-
-    async def end() -> None:
-        await asyncio.sleep(GRACE_SECONDS)
-        if run.node is node and run.task is None and run.state.status is Status.RUNNING:
-            run.scope.cancel("its caller left")
-            start(run, Phase.ESCALATE)
-            dismiss(run)
-
-    if run.state.status is Status.RUNNING and not run.fenced:
-        task = asyncio.create_task(end(), name=f"left:{run.state.run_id}")
-        run.runtime.deadlines.add(task)
-        task.add_done_callback(run.runtime.deadlines.discard)
 
 
 async def _interrupted(run: Run, expected: str) -> Phase:
@@ -296,7 +309,40 @@ def build_graph(
     graph.add_conditional_edges("escalate", _phase, following)
     graph.add_edge("finish", END)
     compiled: CompiledStateGraph[Any, Any, Any, Any] = graph.compile(checkpointer=checkpointer)
-    return compiled
+    made: CompiledStateGraph[Any, Any, Any, Any] = _run_graph()(**vars(compiled))
+    return made
+
+
+@cache
+def _run_graph() -> Any:
+    from langgraph.graph.state import CompiledStateGraph
+
+    compiled: Any = CompiledStateGraph
+
+    class RunGraph(compiled):  # type: ignore[misc]
+        """A compiled graph that knows when an invocation is over. `invoke`, `ainvoke` and events are streams too."""
+
+        def stream(self, input: Any, config: Any = None, **options: Any) -> Iterator[Any]:
+            """As LangGraph's."""
+            invocation = Invocation()
+            inner: Any = super()
+            try:
+                yield from inner.stream(input, invocation.within(config), **options)
+            finally:
+                invocation.over()
+
+        async def astream(self, input: Any, config: Any = None, **options: Any) -> AsyncIterator[Any]:
+            """As LangGraph's."""
+            invocation = Invocation()
+            inner: Any = super()
+            try:
+                async with contextlib.aclosing(inner.astream(input, invocation.within(config), **options)) as parts:
+                    async for part in parts:
+                        yield part
+            finally:
+                invocation.over()
+
+    return RunGraph
 
 
 def schemas(keys: Mapping[str, Any], goal: tuple[str, ...]) -> tuple[Any, Any, Any]:

@@ -1,6 +1,8 @@
 """Compiled goals: a run for each invocation, sync and async; interrupts, other answers, checkpointers."""
 
 import asyncio
+import gc
+import time
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -22,7 +24,6 @@ from orchestrator import (
     Tool,
     tool,
 )
-from orchestrator.engine import langgraph
 
 
 class State(TypedDict, total=False):
@@ -309,8 +310,7 @@ async def test_the_value_is_had_again_where_a_thread_goes_on_from_an_earlier_che
                 assert (await app.ainvoke(None, state.config))["status"] == "A1 shipped"
 
 
-async def test_a_run_whose_stream_was_closed_between_two_steps_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(langgraph, "GRACE_SECONDS", 0.05)
+async def test_a_run_whose_stream_was_closed_between_two_steps_is_cancelled() -> None:
     async with Orchestrator([crm([])]) as orc:
         stream = orc.compile("status").astream({"order_id": "A1"}, stream_mode="custom")
         run_id = (await anext(stream)).run_id
@@ -320,3 +320,44 @@ async def test_a_run_whose_stream_was_closed_between_two_steps_is_cancelled(monk
                 break
             await asyncio.sleep(0.01)
         assert orc.outcome(run_id).status is Status.ESCALATED
+
+
+async def test_a_run_whose_graph_fails_between_two_steps_is_cancelled() -> None:
+    async with Orchestrator([crm([])]) as orc:
+        app = orc.compile("status")
+        stream = app.astream({"order_id": "A1"}, stream_mode=["custom", "updates"])
+        kind, event = await anext(stream)
+        while kind != "custom":
+            kind, event = await anext(stream)
+        with pytest.raises(ValueError, match="of the caller"):
+            await stream.athrow(ValueError("of the caller"))
+        for _ in range(2000):
+            if orc.outcome(event.run_id).status is not Status.RUNNING:
+                break
+            await asyncio.sleep(0.01)
+        assert orc.outcome(event.run_id).status is Status.ESCALATED
+
+
+def test_a_run_whose_plain_stream_was_closed_between_two_steps_is_cancelled() -> None:
+    with Orchestrator([crm([])]) as orc:
+        stream = orc.compile("status").stream({"order_id": "A1"}, stream_mode="custom")
+        run_id = next(iter(stream)).run_id
+        stream.close()  # pyright: ignore[reportAttributeAccessIssue]
+        for _ in range(2000):
+            if orc.outcome(run_id).status is not Status.RUNNING:
+                break
+            time.sleep(0.01)
+        assert orc.outcome(run_id).status is Status.ESCALATED
+
+
+async def test_a_reader_of_a_stream_may_be_slow() -> None:
+    async with Orchestrator([crm([])]) as orc:
+        app = orc.compile("status")
+        seen: list[Any] = []
+        async for part in app.astream({"order_id": "A1"}, stream_mode="values"):
+            seen.append(part)
+            gc.collect()
+            await asyncio.sleep(0.05)
+        assert seen[-1]["status"] == "A1 shipped"
+        configured = app.with_config(tags=["again"])
+        assert (await configured.ainvoke({"order_id": "A2"}))["status"] == "A2 shipped"
