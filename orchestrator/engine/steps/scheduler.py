@@ -245,9 +245,7 @@ class StepScheduler:
             case Done():
                 self._ended.append(name)
                 if replan and self.run.route is None:
-                    self._reroute(
-                        f"{name} is done after all"
-                    )  # its outputs were not part of the plan while it was uncertain
+                    self._reroute(f"{name} is done after all")  # the plan did not count on it while it was uncertain
                 elif replan and (self._checked or self.run.cast is not NOBODY or self._cone().timed):
                     self._branch()
             case Failed(reason, usable_later):
