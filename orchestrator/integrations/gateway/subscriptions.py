@@ -28,6 +28,8 @@ class Subscriptions:
         """Address at the gateway -> connection of a client of an older protocol -> its session."""
         self._wanted: Counter[str] = Counter()
         """Address at the gateway -> number of subscriptions."""
+        self._places: dict[str, tuple[McpServer, str]] = {}
+        """Address at the gateway -> where it was subscribed to."""
         self._here: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
         """Server and its address -> addresses at the gateway."""
         self._lock = asyncio.Lock()
@@ -39,8 +41,11 @@ class Subscriptions:
     async def subscribe(self, ctx: Any, params: types.SubscribeRequestParams) -> types.EmptyResult:
         """`resources/subscribe`, of clients before protocol 2026-07-28."""
         uri, connection = str(params.uri), id(getattr(ctx.session, "_connection", ctx.session))
-        if connection not in self._sessions[uri]:
+        if connection not in self._sessions.get(uri, ()):
             await self._add(uri)
+            if connection in self._sessions[uri]:  # the same client asked twice at one moment
+                await self._drop(uri)
+                return types.EmptyResult()
             stack = getattr(getattr(ctx.session, "_connection", None), "exit_stack", None)
             if stack is not None:
                 stack.push_async_callback(self._left, uri, connection)
@@ -67,8 +72,12 @@ class Subscriptions:
             await asyncio.shield(asyncio.gather(*(self._drop(uri) for uri in added)))
 
     async def _left(self, uri: str, connection: int) -> None:
-        if self._sessions[uri].pop(connection, None) is not None:
-            await self._drop(uri)
+        sessions = self._sessions.get(uri, {})
+        if sessions.pop(connection, None) is None:
+            return
+        if not sessions:
+            del self._sessions[uri]
+        await self._drop(uri)
 
     async def _add(self, uri: str) -> None:
         """Raises `MCPError`."""
@@ -80,6 +89,7 @@ class Subscriptions:
                 except (ToolError, OSError) as error:
                     raise MCPError(types.INTERNAL_ERROR, clean(str(error), 500)) from None
                 self._here[server.name, own].add(uri)
+                self._places[uri] = server, own
             self._wanted[uri] += 1
 
     async def _drop(self, uri: str) -> None:
@@ -88,10 +98,11 @@ class Subscriptions:
             if self._wanted[uri] > 0:
                 return
             del self._wanted[uri]
-            server, own = await self._locate(uri)
+            server, own = self._places.pop(uri)
             addresses = self._here[server.name, own]
             addresses.discard(uri)
             if not addresses:
+                del self._here[server.name, own]
                 server.connection.subscribed.discard(own)
                 if server.connection.is_open:
                     try:
@@ -102,7 +113,7 @@ class Subscriptions:
     async def _updated(self, server: str, own: str) -> None:
         for uri in sorted(self._here.get((server, own), ())):
             await self._listeners.updated(uri)
-            for connection, session in list(self._sessions[uri].items()):
+            for connection, session in list(self._sessions.get(uri, {}).items()):
                 try:
                     await session.send_resource_updated(uri)
                 except Exception:  # the client has disconnected

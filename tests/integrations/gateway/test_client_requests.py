@@ -153,6 +153,18 @@ async def test_a_client_is_told_of_the_resources_that_it_subscribed_to(tmp_path:
             await until(lambda: "unsubscribe note://one" in noted(tmp_path))
 
 
+async def test_a_client_that_subscribes_twice_at_one_moment_is_subscribed_once(tmp_path: Path) -> None:
+    async with connected(tmp_path, mode="legacy") as (client, gateway):
+        subscribe = types.SubscribeRequest(params=types.SubscribeRequestParams(uri="note://one"))
+        both = (client.session.send_request(subscribe, types.EmptyResult) for _ in range(2))
+        await asyncio.gather(*both)
+        left = types.UnsubscribeRequest(params=types.UnsubscribeRequestParams(uri="note://one"))
+        await client.session.send_request(left, types.EmptyResult)
+        await until(lambda: "unsubscribe note://one" in noted(tmp_path))
+        assert noted(tmp_path).count("subscribe note://one") == 1
+        assert not gateway.servers["s"].connection.subscribed
+
+
 async def test_a_subscription_outlives_the_session_of_its_server(tmp_path: Path) -> None:
     heard: list[str] = []
 
